@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+//
+// The contract between the image builder (igvmtool and image.json), the host (which only follows
+// the IGVM file) and the boot shim: where things stand in guest-physical memory, and the measured
+// configuration page. Layouts only.
+//
+//   GPA            who puts it there            what
+//   0x0000_0000    host (RAM)                   first 640 KiB: real-mode trampolines of VTL2's Linux
+//   0x0010_0000    host                         left to the host's own start-up code, VTL2 RAM later
+//   0x0020_0000    page data, measured          shim: text, rodata, data; then its zeroed bss+stack
+//   0x0028_0000    page data, measured          page tables: identity map of the first 4 GiB
+//   0x0029_0000    page data, measured          struct shim_config (SHIM_CONFIG_PAGES)
+//   0x002a_0000    parameter areas, by the host memory map, VP count, MMIO ranges, command line
+//   0x002c_0000    parameter area, by the host  device tree (flattened)
+//   0x0030_0000    the shim                     boot_params, command line, device tree, log
+//   0x0040_0000    .. free VTL2 RAM
+//   0x0100_0000    page data, unmeasured        VTL2's Linux (bzImage), verified by the shim
+//   0x0500_0000    page data, unmeasured        VTL2's initrd, verified by the shim
+//   0x0600_0000    end of VTL2's fixed RAM; from here on the machine's RAM is VTL0's
+//   0x0e00_0000    page data, unmeasured        VTL0's kernel file, parked in VTL0's own RAM
+//   0x0f00_0000    page data, unmeasured        VTL0's initrd, likewise
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LAYOUT_SHIM_GPA            0x00200000u
+#define LAYOUT_SHIM_MAX_BYTES      0x00080000u
+#define LAYOUT_PAGE_TABLES_GPA     0x00280000u
+#define LAYOUT_PAGE_TABLES_BYTES   0x00006000u ///< PML4, PDPT, four PDs of 2 MiB leaves
+#define LAYOUT_CONFIG_GPA          0x00290000u
+#define LAYOUT_CONFIG_BYTES        0x00002000u
+#define LAYOUT_MEMORY_MAP_GPA      0x002a0000u ///< IGVM memory map entries
+#define LAYOUT_MEMORY_MAP_BYTES    0x00004000u
+#define LAYOUT_VP_COUNT_GPA        0x002a4000u ///< u32 VP count at offset 0
+#define LAYOUT_VP_COUNT_BYTES      0x00001000u
+#define LAYOUT_MMIO_RANGES_GPA     0x002a5000u
+#define LAYOUT_MMIO_RANGES_BYTES   0x00001000u
+#define LAYOUT_COMMAND_LINE_GPA    0x002a6000u ///< NUL-terminated, from the host: untrusted
+#define LAYOUT_COMMAND_LINE_BYTES  0x00001000u
+#define LAYOUT_DEVICE_TREE_GPA     0x002c0000u ///< flattened device tree, from the host: untrusted
+#define LAYOUT_DEVICE_TREE_BYTES   0x00020000u
+#define LAYOUT_SCRATCH_GPA         0x00300000u ///< the shim's own output, see loader/
+#define LAYOUT_SCRATCH_BYTES       0x00100000u
+#define LAYOUT_KERNEL_GPA          0x01000000u
+#define LAYOUT_INITRD_GPA          0x05000000u
+#define LAYOUT_VTL2_RAM_END_GPA    0x06000000u ///< default; struct shim_config has the real one
+#define LAYOUT_VTL0_KERNEL_GPA     0x0e000000u
+#define LAYOUT_VTL0_INITRD_GPA     0x0f000000u
+
+#define SHIM_CONFIG_MAGIC   0x3147464354505250ull ///< "PRPTCFG1" read as a little-endian u64
+#define SHIM_CONFIG_VERSION 1u
+#define SHIM_MAX_PAYLOADS   8u
+#define SHIM_DIGEST_BYTES   48u ///< SHA-384, the digest of SNP and TDX launch measurements too
+
+enum shim_payload_kind {
+    SHIM_PAYLOAD_NONE = 0,
+    SHIM_PAYLOAD_KERNEL = 1,      ///< VTL2's Linux, a bzImage
+    SHIM_PAYLOAD_INITRD = 2,      ///< VTL2's initrd
+    SHIM_PAYLOAD_VTL0_KERNEL = 3, ///< VTL0's kernel file; verified by the VMM, not by the shim
+    SHIM_PAYLOAD_VTL0_INITRD = 4, ///< VTL0's initrd; verified by the VMM
+};
+
+/// One thing that the host loads without measuring it. Filled by the image builder.
+struct shim_payload {
+    uint32_t kind;                     ///< enum shim_payload_kind
+    uint32_t flags;                    ///< none defined: 0
+    uint64_t gpa;                      ///< page aligned
+    uint64_t size_bytes;               ///< exact size; the rest of the last page is zero
+    uint8_t sha384[SHIM_DIGEST_BYTES]; ///< over size_bytes bytes
+};
+_Static_assert(sizeof(struct shim_payload) == 72, "shim_payload is part of the measured ABI");
+
+/// The measured configuration, at LAYOUT_CONFIG_GPA. Filled by the image builder, read by the shim.
+struct shim_config {
+    uint64_t magic;              ///< SHIM_CONFIG_MAGIC
+    uint32_t version;            ///< SHIM_CONFIG_VERSION
+    uint32_t payload_count;      ///< at most SHIM_MAX_PAYLOADS
+    uint64_t vtl2_ram_end_gpa;   ///< VTL2 owns all RAM in [0, this); 2 MiB aligned
+    uint64_t flags;              ///< SHIM_FLAG_*
+    struct shim_payload payloads[SHIM_MAX_PAYLOADS];
+    char command_line[2048];     ///< VTL2 kernel command line, NUL-terminated
+    char image_version[64];      ///< human-readable, NUL-terminated
+};
+_Static_assert(sizeof(struct shim_config) == 32 + 8 * 72 + 2048 + 64, "shim_config is ABI");
+_Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config fits its pages");
+
+#define SHIM_FLAG_ALLOW_HOST_COMMAND_LINE (1u << 0) ///< append the host's line (never if isolated)
+#define SHIM_FLAG_ALLOW_HOST_CONFIG       (1u << 1) ///< pass the host's JSON on to the VMM
+
+// The device tree that the shim builds for VTL2's Linux has one node of ours, /parapet:
+//   compatible        "parapet,vtl2"
+//   platform          "native" | "vsm" | "snp" | "tdx"
+//   image-version     string
+//   vp-count          u32
+//   vtl0-memory       u64 pairs: start, end (system-physical, 2 MiB aligned)
+//   vtl2-memory       u64 pairs: start, end
+//   vtl0-kernel       u64 pair: start, size in bytes;  vtl0-kernel-sha384: 48 bytes
+//   vtl0-initrd       likewise
+//   host-config       JSON text from the host, only with SHIM_FLAG_ALLOW_HOST_CONFIG
+//   shim-log          text: what the shim printed
+// The host gives its device tree a node /parapet-host with: rsdp (u64, optional), config (JSON text,
+// optional). Numbers are big-endian as everywhere in device trees.
