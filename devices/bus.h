@@ -17,11 +17,11 @@
 #include <pthread.h>
 
 struct bus_access {
-    uint64_t offset;   ///< from the start of the region, bytes
-    uint8_t size;      ///< 1, 2, 4 or 8 bytes
+    uint64_t offset; ///< from the start of the region, bytes
+    uint8_t size;    ///< 1, 2, 4 or 8 bytes
     bool is_write;
-    uint8_t vp_index;  ///< the VP that performs the access
-    uint64_t value;    ///< write: data, upper bytes zero. read: the handler fills it
+    uint8_t vp_index; ///< the VP that performs the access
+    uint64_t value;   ///< write: data, upper bytes zero. read: the handler fills it
 };
 
 enum bus_result {
@@ -32,8 +32,8 @@ enum bus_result {
 typedef enum bus_result (*bus_fn)(void *self, struct bus_access *access);
 
 struct bus_region {
-    uint64_t start;        ///< first address
-    uint64_t size_bytes;   ///< never 0
+    uint64_t start;      ///< first address
+    uint64_t size_bytes; ///< never 0
     bus_fn fn;
     void *self;
     pthread_mutex_t *lock; ///< held around fn; NULL when the handler is safe without

@@ -34,7 +34,7 @@ struct device {
     const char *name; ///< unique in the machine: "com1", "virtio-blk0"
     const struct device_ops *ops;
     void *self;
-    void *state;      ///< object of ops->state
+    void *state; ///< object of ops->state
     pthread_mutex_t lock;
     struct device *next; ///< owned by the machine
 };

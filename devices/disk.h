@@ -24,24 +24,24 @@ struct disk_io {
     uint32_t iov_count;
     void (*complete)(struct disk_io *io, int result); ///< 0 or -errno, on the submitting loop
     void *owner;
-    struct loop_io loop_io;  ///< the backend's
-    uint64_t done_bytes;     ///< the backend's
-    struct iovec *bounce;    ///< the backend's
-    uint64_t backend[8];     ///< the backend's
+    struct loop_io loop_io; ///< the backend's
+    uint64_t done_bytes;    ///< the backend's
+    struct iovec *bounce;   ///< the backend's
+    uint64_t backend[8];    ///< the backend's
 };
 
 struct disk_info {
     uint64_t size_bytes;
-    uint32_t logical_block_bytes;  ///< 512 or 4096
+    uint32_t logical_block_bytes; ///< 512 or 4096
     uint32_t physical_block_bytes;
-    uint32_t max_transfer_bytes;   ///< the model splits or announces this
+    uint32_t max_transfer_bytes; ///< the model splits or announces this
     uint32_t discard_granularity_bytes;
-    uint64_t max_discard_bytes;    ///< 0: discard is not offered
+    uint64_t max_discard_bytes;      ///< 0: discard is not offered
     uint64_t max_write_zeroes_bytes; ///< 0: not offered
-    uint32_t dma_alignment_bytes;  ///< of guest spans for zero-copy
+    uint32_t dma_alignment_bytes;    ///< of guest spans for zero-copy
     bool read_only;
-    bool has_write_cache;          ///< flush matters
-    char serial[21];               ///< NUL-terminated
+    bool has_write_cache; ///< flush matters
+    char serial[21];      ///< NUL-terminated
 };
 
 struct disk;

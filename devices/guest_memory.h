@@ -25,8 +25,8 @@ struct guest_memory {
     struct guest_region regions[GUEST_MEMORY_MAX_REGIONS]; ///< sorted, disjoint
 };
 
-/// Adds a region; keeps the order. -EINVAL: empty, unaligned to 4 KiB or wrapping; -EEXIST: overlap;
-/// -ENOSPC: table full. Only before the machine runs.
+/// Adds a region; keeps the order. -EINVAL: empty, unaligned to 4 KiB or wrapping; -EEXIST:
+/// overlap; -ENOSPC: table full. Only before the machine runs.
 int guest_memory_add(struct guest_memory *gm, struct gpa_range range, uint8_t *host);
 
 /// Whether all of [start, start + size) is RAM (it may cross adjacent regions).
@@ -38,7 +38,7 @@ int guest_write(const struct guest_memory *gm, gpa_t to, const void *from, size_
 int guest_zero(const struct guest_memory *gm, gpa_t to, size_t size_bytes);
 
 /// Single-copy atomic accesses for ring indices; the address must be naturally aligned (-EINVAL).
-int guest_load_le16(const struct guest_memory *gm, gpa_t from, uint16_t *out);  ///< acquire
+int guest_load_le16(const struct guest_memory *gm, gpa_t from, uint16_t *out); ///< acquire
 int guest_store_le16(const struct guest_memory *gm, gpa_t to, uint16_t value); ///< release
 
 /// Turns [start, start + size) into iovecs without copying; a range that crosses k region borders

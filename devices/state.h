@@ -43,18 +43,24 @@ struct state_table {
 
 /// One scalar field; type is U8, U16, U32 or U64.
 #define STATE_SCALAR(tag_, strukt, member, type_, sens_, reset_, max_)                             \
-    {.tag = (tag_), .type = STATE_##type_, .sensitivity = STATE_##sens_,                           \
-     .off = offsetof(strukt, member), .count = 1, .reset = (reset_), .max = (max_),                \
-     .name = #member}
+    {                                                                                              \
+        .tag = (tag_), .type = STATE_##type_, .sensitivity = STATE_##sens_,                        \
+        .off = offsetof(strukt, member), .count = 1, .reset = (reset_), .max = (max_),             \
+        .name = #member                                                                            \
+    }
 /// An array of scalars.
 #define STATE_ARRAY(tag_, strukt, member, type_, n_, sens_, reset_, max_)                          \
-    {.tag = (tag_), .type = STATE_##type_, .sensitivity = STATE_##sens_,                           \
-     .off = offsetof(strukt, member), .count = (n_), .reset = (reset_), .max = (max_),             \
-     .name = #member}
+    {                                                                                              \
+        .tag = (tag_), .type = STATE_##type_, .sensitivity = STATE_##sens_,                        \
+        .off = offsetof(strukt, member), .count = (n_), .reset = (reset_), .max = (max_),          \
+        .name = #member                                                                            \
+    }
 /// Plain bytes, zero after reset.
 #define STATE_BYTE_ARRAY(tag_, strukt, member, n_, sens_)                                          \
-    {.tag = (tag_), .type = STATE_BYTES, .sensitivity = STATE_##sens_,                             \
-     .off = offsetof(strukt, member), .count = (n_), .name = #member}
+    {                                                                                              \
+        .tag = (tag_), .type = STATE_BYTES, .sensitivity = STATE_##sens_,                          \
+        .off = offsetof(strukt, member), .count = (n_), .name = #member                            \
+    }
 
 /// Puts every described field to its reset value.
 void state_reset(const struct state_table *table, void *object);
