@@ -38,9 +38,8 @@ MUSL     := $(B)/deps/musl
 
 # ---- sources -------------------------------------------------------------------------------------
 IGVM_SRC   := $(wildcard igvm/*.c)
-LOADER_PURE := loader/bzimage.c loader/linux_params.c loader/memory_plan.c loader/host_tree.c \
-               loader/out_tree.c loader/command_line.c
-LOADER_PURE := $(wildcard $(LOADER_PURE))
+LOADER_PURE := loader/bzimage.c loader/linux_params.c # the VMM loads kernels too
+TEST_EXTRA_SRC := # pure sources that only tests link besides; */build.mk append to it
 LIB_SRC    := $(IGVM_SRC) $(LOADER_PURE) $(wildcard devices/*.c vtl2/*.c) \
               $(filter-out userspace/main.c,$(wildcard userspace/*.c))
 TOOL_SRC   := $(wildcard tools/igvmtool/*.c)
@@ -152,7 +151,7 @@ TEST_CFLAGS := $(COMMON) -O1 -g $(SAN) -DPARAPET_TEST=1 -isystem $(DEPS_SRC)/yyj
                -isystem $(DEPS_SRC)/libfdt
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 TEST_LIB    := $(B)/test/libparapet.a
-TEST_OBJ    := $(patsubst %.c,$(B)/test/%.o,$(LIB_SRC) $(SUPPORT_SRC) $(filter-out tools/igvmtool/main.c,$(TOOL_SRC))) \
+TEST_OBJ    := $(patsubst %.c,$(B)/test/%.o,$(LIB_SRC) $(TEST_EXTRA_SRC) $(SUPPORT_SRC) $(filter-out tools/igvmtool/main.c,$(TOOL_SRC))) \
                $(B)/test/third/yyjson.o $(B)/test/third/sha512.o $(B)/test/third/platform_util.o
 TEST_LIBS   := -luring -ltpms -lcmocka -lfdt -lpthread
 TEST_BIN    := $(patsubst tests/%.c,$(B)/test/%,$(wildcard tests/unit/test_*.c tests/device/test_*.c))
@@ -172,7 +171,7 @@ $(B)/test/%: $(B)/test/tests/%.o $(TEST_LIB)
 FUZZ_CFLAGS := $(filter-out -MMD -MP,$(COMMON)) -MMD -MP -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
                -DPARAPET_TEST=1 -DPARAPET_FUZZ=1 -isystem $(DEPS_SRC)/yyjson/src -isystem $(DEPS_SRC)/mbedtls/include -isystem $(DEPS_SRC)/libfdt
 FUZZ_LIB    := $(B)/fuzz/libparapet.a
-FUZZ_OBJ    := $(patsubst %.c,$(B)/fuzz/%.o,$(LIB_SRC) $(SUPPORT_SRC) $(filter-out tools/igvmtool/main.c,$(TOOL_SRC))) \
+FUZZ_OBJ    := $(patsubst %.c,$(B)/fuzz/%.o,$(LIB_SRC) $(TEST_EXTRA_SRC) $(SUPPORT_SRC) $(filter-out tools/igvmtool/main.c,$(TOOL_SRC))) \
                $(B)/fuzz/third/yyjson.o $(B)/fuzz/third/sha512.o $(B)/fuzz/third/platform_util.o
 FUZZ_BIN    := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(B)/fuzz/%.o: %.c | $(DEPS_STAMP) $(GENERATED)
