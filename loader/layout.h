@@ -5,11 +5,11 @@
 // configuration page. Layouts only.
 //
 //   GPA            who puts it there            what
-//   0x0000_0000    host (RAM)                   first 640 KiB: real-mode trampolines of VTL2's Linux
-//   0x0010_0000    host                         left to the host's own start-up code, VTL2 RAM later
-//   0x0020_0000    page data, measured          shim: text, rodata, data; then its zeroed bss+stack
-//   0x0028_0000    page data, measured          page tables: identity map of the first 4 GiB
-//   0x0029_0000    page data, measured          struct shim_config (SHIM_CONFIG_PAGES)
+//   0x0000_0000    host (RAM)                   first 640 KiB: real-mode trampolines of VTL2's
+//   Linux 0x0010_0000    host                         left to the host's own start-up code, VTL2
+//   RAM later 0x0020_0000    page data, measured          shim: text, rodata, data; then its zeroed
+//   bss+stack 0x0028_0000    page data, measured          page tables: identity map of the first 4
+//   GiB 0x0029_0000    page data, measured          struct shim_config (SHIM_CONFIG_PAGES)
 //   0x002a_0000    parameter areas, by the host memory map, VP count, MMIO ranges, command line
 //   0x002c_0000    parameter area, by the host  device tree (flattened)
 //   0x0030_0000    the shim                     boot_params, command line, device tree, log
@@ -24,29 +24,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_SHIM_GPA            0x00200000u
-#define LAYOUT_SHIM_MAX_BYTES      0x00080000u
-#define LAYOUT_PAGE_TABLES_GPA     0x00280000u
-#define LAYOUT_PAGE_TABLES_BYTES   0x00006000u ///< PML4, PDPT, four PDs of 2 MiB leaves
-#define LAYOUT_CONFIG_GPA          0x00290000u
-#define LAYOUT_CONFIG_BYTES        0x00002000u
-#define LAYOUT_MEMORY_MAP_GPA      0x002a0000u ///< IGVM memory map entries
-#define LAYOUT_MEMORY_MAP_BYTES    0x00004000u
-#define LAYOUT_VP_COUNT_GPA        0x002a4000u ///< u32 VP count at offset 0
-#define LAYOUT_VP_COUNT_BYTES      0x00001000u
-#define LAYOUT_MMIO_RANGES_GPA     0x002a5000u
-#define LAYOUT_MMIO_RANGES_BYTES   0x00001000u
-#define LAYOUT_COMMAND_LINE_GPA    0x002a6000u ///< NUL-terminated, from the host: untrusted
-#define LAYOUT_COMMAND_LINE_BYTES  0x00001000u
-#define LAYOUT_DEVICE_TREE_GPA     0x002c0000u ///< flattened device tree, from the host: untrusted
-#define LAYOUT_DEVICE_TREE_BYTES   0x00020000u
-#define LAYOUT_SCRATCH_GPA         0x00300000u ///< the shim's own output, see loader/
-#define LAYOUT_SCRATCH_BYTES       0x00100000u
-#define LAYOUT_KERNEL_GPA          0x01000000u
-#define LAYOUT_INITRD_GPA          0x05000000u
-#define LAYOUT_VTL2_RAM_END_GPA    0x06000000u ///< default; struct shim_config has the real one
-#define LAYOUT_VTL0_KERNEL_GPA     0x0e000000u
-#define LAYOUT_VTL0_INITRD_GPA     0x0f000000u
+#define LAYOUT_SHIM_GPA           0x00200000u
+#define LAYOUT_SHIM_MAX_BYTES     0x00080000u
+#define LAYOUT_PAGE_TABLES_GPA    0x00280000u
+#define LAYOUT_PAGE_TABLES_BYTES  0x00006000u ///< PML4, PDPT, four PDs of 2 MiB leaves
+#define LAYOUT_CONFIG_GPA         0x00290000u
+#define LAYOUT_CONFIG_BYTES       0x00002000u
+#define LAYOUT_MEMORY_MAP_GPA     0x002a0000u ///< IGVM memory map entries
+#define LAYOUT_MEMORY_MAP_BYTES   0x00004000u
+#define LAYOUT_VP_COUNT_GPA       0x002a4000u ///< u32 VP count at offset 0
+#define LAYOUT_VP_COUNT_BYTES     0x00001000u
+#define LAYOUT_MMIO_RANGES_GPA    0x002a5000u
+#define LAYOUT_MMIO_RANGES_BYTES  0x00001000u
+#define LAYOUT_COMMAND_LINE_GPA   0x002a6000u ///< NUL-terminated, from the host: untrusted
+#define LAYOUT_COMMAND_LINE_BYTES 0x00001000u
+#define LAYOUT_DEVICE_TREE_GPA    0x002c0000u ///< flattened device tree, from the host: untrusted
+#define LAYOUT_DEVICE_TREE_BYTES  0x00020000u
+#define LAYOUT_SCRATCH_GPA        0x00300000u ///< the shim's own output, see loader/
+#define LAYOUT_SCRATCH_BYTES      0x00100000u
+#define LAYOUT_KERNEL_GPA         0x01000000u
+#define LAYOUT_INITRD_GPA         0x05000000u
+#define LAYOUT_VTL2_RAM_END_GPA   0x06000000u ///< default; struct shim_config has the real one
+#define LAYOUT_VTL0_KERNEL_GPA    0x0e000000u
+#define LAYOUT_VTL0_INITRD_GPA    0x0f000000u
+#define LAYOUT_IDENTITY_END_GPA   0x100000000ull ///< the image's page tables map [0, this)
+
+// The BSP enters the shim at LAYOUT_SHIM_GPA in long mode with CR3 = LAYOUT_PAGE_TABLES_GPA,
+// interrupts off, and in EDI one of these: each platform's VP context differs in it. Everything
+// else (GDT, IDT, stack, bss) the shim sets up itself; on `native` a context with only CR0, CR3,
+// CR4, EFER, RIP, RDI and flat segments is enough.
+enum shim_platform {
+    SHIM_PLATFORM_NATIVE = 0,
+    SHIM_PLATFORM_VSM = 1,
+    SHIM_PLATFORM_SNP = 2,
+    SHIM_PLATFORM_TDX = 3,
+};
 
 #define SHIM_CONFIG_MAGIC   0x3147464354505250ull ///< "PRPTCFG1" read as a little-endian u64
 #define SHIM_CONFIG_VERSION 1u
@@ -73,14 +85,14 @@ _Static_assert(sizeof(struct shim_payload) == 72, "shim_payload is part of the m
 
 /// The measured configuration, at LAYOUT_CONFIG_GPA. Filled by the image builder, read by the shim.
 struct shim_config {
-    uint64_t magic;              ///< SHIM_CONFIG_MAGIC
-    uint32_t version;            ///< SHIM_CONFIG_VERSION
-    uint32_t payload_count;      ///< at most SHIM_MAX_PAYLOADS
-    uint64_t vtl2_ram_end_gpa;   ///< VTL2 owns all RAM in [0, this); 2 MiB aligned
-    uint64_t flags;              ///< SHIM_FLAG_*
+    uint64_t magic;            ///< SHIM_CONFIG_MAGIC
+    uint32_t version;          ///< SHIM_CONFIG_VERSION
+    uint32_t payload_count;    ///< at most SHIM_MAX_PAYLOADS
+    uint64_t vtl2_ram_end_gpa; ///< VTL2 owns all RAM in [0, this); 2 MiB aligned
+    uint64_t flags;            ///< SHIM_FLAG_*
     struct shim_payload payloads[SHIM_MAX_PAYLOADS];
-    char command_line[2048];     ///< VTL2 kernel command line, NUL-terminated
-    char image_version[64];      ///< human-readable, NUL-terminated
+    char command_line[2048]; ///< VTL2 kernel command line, NUL-terminated
+    char image_version[64];  ///< human-readable, NUL-terminated
 };
 _Static_assert(sizeof(struct shim_config) == 32 + 8 * 72 + 2048 + 64, "shim_config is ABI");
 _Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config fits its pages");
@@ -98,6 +110,8 @@ _Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config f
 //   vtl0-kernel       u64 pair: start, size in bytes;  vtl0-kernel-sha384: 48 bytes
 //   vtl0-initrd       likewise
 //   host-config       JSON text from the host, only with SHIM_FLAG_ALLOW_HOST_CONFIG
-//   shim-log          text: what the shim printed
-// The host gives its device tree a node /parapet-host with: rsdp (u64, optional), config (JSON text,
-// optional). Numbers are big-endian as everywhere in device trees.
+//   shim-log          text: what the shim printed up to the making of this tree
+//   shim-tsc          u64 pair: TSC at the shim's entry and when this tree was made; with
+//   tsc-khz           u32: TSC frequency as far as it is known, 0 = not
+// The host gives its device tree a node /parapet-host with: rsdp (u64), config (JSON text), tsc-khz
+// (u32, for time stamps only), all optional. Numbers are big-endian as everywhere in device trees.

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+//
+// The host's device tree, read with libfdt after it has been checked in full.
+
+#include "loader/host_tree.h"
+
+#include <errno.h>
+#include <libfdt.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "igvm/base/bytes.h"
+
+#define MAX_CPU_NODES 4096 // bounds the walk; more CPUs than any host that we know
+
+static const void *property(const void *blob, int node, const char *name, int *length) {
+    const void *value = fdt_getprop(blob, node, name, length);
+
+    if (value == NULL) {
+        *length = -1;
+    }
+    return value;
+}
+
+/// /parapet-host: every property is optional, one of the wrong size or shape is an error.
+static const char *read_parapet_host(const void *blob, int node, struct host_tree *out) {
+    int length;
+    const void *value = property(blob, node, "rsdp", &length);
+
+    if (value != NULL) {
+        if (length != sizeof(uint64_t)) {
+            return "/parapet-host/rsdp is not one u64";
+        }
+        out->rsdp_gpa = load_be64(value);
+    }
+    value = property(blob, node, "tsc-khz", &length);
+    if (value != NULL) {
+        if (length != sizeof(uint32_t)) {
+            return "/parapet-host/tsc-khz is not one u32";
+        }
+        out->tsc_khz = load_be32(value);
+    }
+    value = property(blob, node, "config", &length);
+    if (value != NULL) {
+        if (length <= 0 || (unsigned)length > HOST_TREE_MAX_CONFIG_BYTES ||
+            memchr(value, '\0', (size_t)length) != (const char *)value + length - 1) {
+            return "/parapet-host/config is not one text of at most 32 KiB";
+        }
+        out->config = value;
+        out->config_bytes = (uint32_t)length - 1;
+    }
+    return NULL;
+}
+
+static uint32_t count_cpus(const void *blob) {
+    int cpus = fdt_path_offset(blob, "/cpus");
+    uint32_t count = 0;
+    int node, seen = 0;
+
+    if (cpus < 0) {
+        return 0;
+    }
+    fdt_for_each_subnode(node, blob, cpus) {
+        const char *name = fdt_get_name(blob, node, NULL);
+
+        if (++seen > MAX_CPU_NODES) {
+            break;
+        }
+        count +=
+            name != NULL && strncmp(name, "cpu", 3) == 0 && (name[3] == '\0' || name[3] == '@');
+    }
+    return count;
+}
+
+static bool all_zero(const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int host_tree_read(const void *blob, size_t size_bytes, struct host_tree *out, const char **why) {
+    int node;
+
+    memset(out, 0, sizeof(*out));
+    *why = "";
+    if (size_bytes < FDT_V1_SIZE || all_zero(blob, FDT_V1_SIZE)) {
+        return 0;
+    }
+    if (fdt_check_full(blob, size_bytes) != 0) {
+        *why = "host's device tree is not well-formed";
+        return -EINVAL;
+    }
+    out->cpu_count = count_cpus(blob);
+    node = fdt_path_offset(blob, "/parapet-host");
+    if (node >= 0) {
+        const char *fault = read_parapet_host(blob, node, out);
+
+        if (fault != NULL) {
+            memset(out, 0, sizeof(*out));
+            *why = fault;
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
