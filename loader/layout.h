@@ -4,12 +4,13 @@
 // the IGVM file) and the boot shim: where things stand in guest-physical memory, and the measured
 // configuration page. Layouts only.
 //
+// clang-format off
 //   GPA            who puts it there            what
-//   0x0000_0000    host (RAM)                   first 640 KiB: real-mode trampolines of VTL2's
-//   Linux 0x0010_0000    host                         left to the host's own start-up code, VTL2
-//   RAM later 0x0020_0000    page data, measured          shim: text, rodata, data; then its zeroed
-//   bss+stack 0x0028_0000    page data, measured          page tables: identity map of the first 4
-//   GiB 0x0029_0000    page data, measured          struct shim_config (SHIM_CONFIG_PAGES)
+//   0x0000_0000    host (RAM)                   first 640 KiB: real-mode trampolines of VTL2's Linux
+//   0x0010_0000    host                         left to the host's own start-up code, VTL2 RAM later
+//   0x0020_0000    page data, measured          shim: text, rodata, data; then its zeroed bss+stack
+//   0x0028_0000    page data, measured          page tables: identity map of the first 4 GiB
+//   0x0029_0000    page data, measured          struct shim_config (SHIM_CONFIG_PAGES)
 //   0x002a_0000    parameter areas, by the host memory map, VP count, MMIO ranges, command line
 //   0x002c_0000    parameter area, by the host  device tree (flattened)
 //   0x0030_0000    the shim                     boot_params, command line, device tree, log
@@ -19,6 +20,7 @@
 //   0x0600_0000    end of VTL2's fixed RAM; from here on the machine's RAM is VTL0's
 //   0x0e00_0000    page data, unmeasured        VTL0's kernel file, parked in VTL0's own RAM
 //   0x0f00_0000    page data, unmeasured        VTL0's initrd, likewise
+// clang-format on
 #pragma once
 
 #include <stddef.h>
