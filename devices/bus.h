@@ -7,9 +7,9 @@
 // reads as all-ones and swallows writes, as on a PC. An access that straddles a region's end is
 // nobody's.
 //
-// Threads: any VP may dispatch at any time. Lookup takes no lock; the region list is immutable and
-// replaced as a whole when a PCI BAR moves (old lists are freed with the bus: moves are bounded by
-// BUS_MAX_MOVES, further ones fail with a log line). A region with a lock is dispatched under it.
+// Threads: any VP may dispatch at any time. Lookup takes no lock: the region table stands under a
+// sequence lock, which a PCI BAR's move takes as often as the guest likes. A region with a lock is
+// dispatched under it.
 #pragma once
 
 #include "igvm/base/types.h"
@@ -57,6 +57,9 @@ int bus_remove(struct bus *bus, uint64_t start);
 /// rewritten. Reads nobody answers give all-ones. Returns whether a device answered.
 bool bus_dispatch(struct bus *bus, struct bus_access *access);
 
-/// Calls fn for every region, in address order.
+/// How many accesses nobody answered.
+uint64_t bus_unclaimed_count(const struct bus *bus);
+
+/// Calls fn for every region, in address order; fn must not change the bus.
 void bus_for_each(const struct bus *bus, void (*fn)(void *ctx, const struct bus_region *region),
                   void *ctx);
