@@ -148,6 +148,10 @@ struct vtl2_ops {
     int (*vp_settle)(struct vp *vp, struct vp_exit *exit);
     /// Makes a concurrent or the next vp_run return VP_EXIT_WAKE; any thread.
     void (*vp_kick)(struct vp *vp);
+    /// A byte, constant for the VP's life, that whoever runs on the VP's own thread (also the
+    /// kernel on its behalf: an io_uring read into it) sets to make the next vp_run return
+    /// VP_EXIT_WAKE without entering the guest. vp_run clears it when it does so.
+    volatile uint8_t *(*vp_wake_flag)(struct vp *vp);
 
     int (*vp_get_registers)(struct vp *vp, struct vp_registers *out);
     int (*vp_set_registers)(struct vp *vp, const struct vp_registers *in);

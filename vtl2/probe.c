@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+//
+// Which platform are we on? The first one that answers wins; the order is from the most to the
+// least specific.
+#include "vtl2/vtl2.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct vtl2_ops *const platforms[] = {&vtl2_kvm};
+
+const struct vtl2_ops *vtl2_probe(const char **reason) {
+    static char text[128];
+
+    for (size_t i = 0; i < ARRAY_COUNT(platforms); i++) {
+        int result = platforms[i]->probe();
+
+        if (result == 0) {
+            return platforms[i];
+        }
+        snprintf(text, sizeof(text), "%s: /dev/kvm: %s", platforms[i]->name, strerror(-result));
+    }
+    *reason = text;
+    return NULL;
+}
