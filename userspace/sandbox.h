@@ -55,8 +55,8 @@ struct sandbox_policy {
 };
 
 #define SANDBOX_MAX_RULES 256u
-/// Five instructions per rule at most, five around them.
-#define SANDBOX_MAX_INSNS (SANDBOX_MAX_RULES * 5u + 5u)
+/// Six instructions per rule at most, five around them.
+#define SANDBOX_MAX_INSNS (SANDBOX_MAX_RULES * 6u + 5u)
 
 /// Enters the sandbox: limits, ids, capabilities (bounding, ambient, all sets), no_new_privs,
 /// not dumpable, then the filter for every thread of the process. Call it once everything is open
