@@ -10,7 +10,7 @@
 // ("pci-blk0"): its configuration space and MSI-X table are saved and reset apart from the model's
 // own state, and the machine registers both.
 //
-// Locks, in the order they may be taken: root.address_lock, function.device.lock, the model's own
+// Locks, in the order they may be taken: root.device.lock, function.device.lock, the model's own
 // lock, then the leaves (root.map_lock, root.intx_lock, msix.lock). So a model may call everything
 // below the line "while the machine runs" with its own lock held.
 #pragma once
@@ -98,9 +98,10 @@ struct pci_msix {
     uint16_t vector_count; ///< 0: the function has none
     uint8_t cap_off;
     pthread_mutex_t lock;
+    // Glue, derived from the state.
     _Atomic uint32_t sequence; ///< odd while a table entry or the mode changes
-    _Atomic bool open;         ///< enabled, not masked as a whole, bus master: messages may go out
-    _Atomic uint64_t sent_count;
+    _Atomic bool enabled;
+    _Atomic bool open; ///< enabled, not masked as a whole, bus master: messages may go out
 };
 
 struct pci_function;
@@ -130,7 +131,9 @@ struct pci_function {
     struct pci_bar bars[PCI_BAR_COUNT];
     struct pci_msix msix;
     // Glue.
-    bool intx_level; ///< what the model asked for; under root.intx_lock
+    _Atomic bool bus_master; ///< COMMAND.BUS_MASTER
+    bool intx_level;         ///< what the model asked for; under root.intx_lock
+    bool intx_disabled;      ///< COMMAND.INTX_DISABLE; under root.intx_lock
     // Volatile.
     struct pci_state state;
 };
@@ -167,6 +170,16 @@ struct pci_root_config {
     void (*reset_requested)(void *ctx);
     void *reset_ctx;
 };
+
+// ---- between pci.c, pci_msix.c and pci_root.c
+// ----------------------------------------------------
+
+/// A guest access to the function's configuration space; function.device.lock held.
+void pci_config_access(struct pci_function *f, struct bus_access *access);
+/// Recomputes enabled and open from configuration space; sends what became deliverable.
+void pci_msix_sync(struct pci_function *f, bool send_pending);
+/// Recomputes the level of the function's line; with root.intx_lock held.
+void pci_intx_sync(struct pci_function *f);
 
 // ---- while the machine is built
 // ------------------------------------------------------------------
@@ -224,5 +237,6 @@ bool pci_bus_master(const struct pci_function *f);
 
 /// Reads and writes configuration registers from the model's side, masks ignored; size 1, 2 or 4,
 /// inside configuration space. Caller holds function.device.lock or the machine does not run.
+// (The model's hooks run with the lock held already.)
 uint32_t pci_config_get(const struct pci_function *f, uint8_t off, uint8_t size_bytes);
 void pci_config_set(struct pci_function *f, uint8_t off, uint8_t size_bytes, uint32_t value);
