@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+#
+# minihost (build/bare/minihost). Rules and flags for freestanding objects are loader/build.mk's.
+
+MINIHOST_PURE_SRC := tools/minihost/machine.c tools/minihost/place.c tools/minihost/host_dt.c
+MINIHOST_SRC := tools/minihost/pvh.S tools/minihost/enter_vp.S tools/minihost/main.c \
+    tools/minihost/console.c tools/minihost/fw_cfg.c tools/minihost/native.c \
+    tools/minihost/enter.c $(MINIHOST_PURE_SRC) $(BARE_COMMON_SRC) \
+    $(filter-out igvm/igvm_write.c,$(wildcard igvm/*.c))
+MINIHOST_OBJ := $(patsubst %,$(B)/bare/%.o,$(basename $(MINIHOST_SRC))) $(BARE_FDT_OBJ)
+
+TEST_EXTRA_SRC += $(MINIHOST_PURE_SRC)
+
+$(B)/bare/minihost: $(MINIHOST_OBJ) tools/minihost/minihost.lds
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BARE_LDFLAGS) -Wl,-T,tools/minihost/minihost.lds -o $@ $(MINIHOST_OBJ)
