@@ -209,4 +209,4 @@ bench: setup-test $(B)/parapet.igvm $(B)/bare/minihost ## measure; table here an
 clean: ## remove build/ (the cache stays)
 	$(Q)rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/deps -prune -o -type f -name '*.d' -print 2>/dev/null)
