@@ -49,6 +49,8 @@ struct tpm_crb {
     uint32_t in_flight_generation; ///< generation the command in flight belongs to
     device_reset_done_fn reset_done;
     void *reset_ctx;
+    device_reset_done_fn pause_done;
+    void *pause_ctx;
     uint64_t commands; ///< counters for inspect: given to the backend,
     uint64_t failures; ///< and answered with a failure of our own making
     uint8_t buffer[TPM_BUFFER_BYTES];

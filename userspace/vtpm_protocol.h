@@ -22,6 +22,7 @@
 #define VTPM_HEADER_BYTES      24u
 #define VTPM_MESSAGE_MAX_BYTES (VTPM_HEADER_BYTES + VTPM_PAYLOAD_MAX_BYTES)
 #define VTPM_LOCALITY_MAX      4u
+#define VTPM_STATUS_MAX        4095u ///< largest errno
 
 enum vtpm_op {
     VTPM_COMMAND = 0x01,
