@@ -139,6 +139,7 @@ int igvm_put_native_vp(struct igvm_writer *writer, uint32_t mask, uint16_t vp_in
 
 int igvm_put_vbs_vp(struct igvm_writer *writer, uint32_t mask, uint16_t vp_index,
                     const struct igvm_vbs_vp_context_register *registers, uint32_t count) {
+    const size_t list_bytes = (size_t)count * sizeof(*registers);
     const struct igvm_vbs_vp_context_header list = {.register_count = count};
     const struct igvm_vp_context context = {
         .compatibility_mask = mask,
@@ -146,8 +147,8 @@ int igvm_put_vbs_vp(struct igvm_writer *writer, uint32_t mask, uint16_t vp_index
         .vp_index = vp_index,
     };
 
-    // The two pieces are adjacent: nothing else appends in between.
-    igvm_put_data(writer, registers, (size_t)count * sizeof(*registers), 0);
+    // The two pieces are adjacent: nothing else appends in between. Later data stays aligned to 8.
+    igvm_put_data(writer, registers, list_bytes, list_bytes + IGVM_HEADER_ALIGN - sizeof(list));
     return igvm_put_header(writer, IGVM_VHT_VP_CONTEXT, &context);
 }
 
