@@ -22,7 +22,7 @@ SHIM_PURE_SRC := loader/bzimage.c loader/linux_params.c loader/memory_map.c load
 SHIM_SRC      := loader/entry.S loader/shim_main.c loader/console.c loader/verify.c \
     $(SHIM_PURE_SRC) $(BARE_COMMON_SRC)
 SHIM_OBJ      := $(patsubst %,$(B)/bare/%.o,$(basename $(SHIM_SRC))) $(BARE_FDT_OBJ) \
-    $(B)/bare/third/sha512.o $(B)/bare/third/platform_util.o
+    $(B)/bare/third/sha512.o
 
 # What unit tests and fuzzers link beside the library's own loader parts.
 TEST_EXTRA_SRC += $(filter-out $(LOADER_PURE),$(SHIM_PURE_SRC)) loader/bare/format.c
@@ -39,9 +39,9 @@ $(B)/bare/%.o: %.S
 $(BARE_FDT_OBJ): $(B)/bare/third/%.o: | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BARE_FDT_CFLAGS) -c $(DEPS_SRC)/libfdt/$*.c -o $@
-$(B)/bare/third/sha512.o $(B)/bare/third/platform_util.o: $(B)/bare/third/%.o: loader/mbedtls_config.h | $(DEPS_STAMP)
+$(B)/bare/third/sha512.o: loader/mbedtls_config.h | $(DEPS_STAMP)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BARE_SHA_CFLAGS) -c $(DEPS_SRC)/mbedtls/library/$*.c -o $@
+	$(Q)$(CC) $(BARE_SHA_CFLAGS) -c $(DEPS_SRC)/mbedtls/library/sha512.c -o $@
 
 $(B)/bare/shim.elf: $(SHIM_OBJ) loader/shim.lds
 	$(call say,LINK,$@)

@@ -4,12 +4,19 @@
 
 #include <string.h>
 
+#include <mbedtls/platform_util.h>
 #include <mbedtls/sha512.h>
 
 #include "loader/bare/clock.h"
 #include "loader/bare/format.h"
 #include "loader/bare/panic.h"
 #include "loader/shim.h"
+
+/// What Mbed TLS clears its context with; its own version wants a C library.
+void mbedtls_platform_zeroize(void *bytes, size_t count) {
+    memset(bytes, 0, count);
+    __asm__ volatile("" ::"r"(bytes) : "memory"); // the store is not dead
+}
 
 /// The first bytes of a digest as text: enough to tell two apart by eye.
 static const char *digest_start(const uint8_t digest[SHIM_DIGEST_BYTES], char out[24]) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The C library functions that freestanding code, the compiler and libfdt expect (C17 7.24).
-// Only linked into shim and minihost. Large copies use "rep movsb", which is one instruction per
-// block for QEMU's translator and fast-string microcode on silicon.
+// Only linked into shim and minihost. Copies go by quadwords: silicon's fast strings do not mind,
+// and QEMU's translator emulates one iteration after the other, so that bytes would take 8 times as
+// long.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -10,15 +11,20 @@
 
 void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     void *start = to;
+    size_t quads = count / 8, bytes = count % 8;
 
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count)::"memory");
+    __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(quads)::"memory");
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes)::"memory");
     return start;
 }
 
 void *memset(void *to, int value, size_t count) {
     void *start = to;
+    size_t quads = count / 8, bytes = count % 8;
+    uint64_t pattern = (uint8_t)value * 0x0101010101010101u;
 
-    __asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+    __asm__ volatile("rep stosq" : "+D"(to), "+c"(quads) : "a"(pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(pattern) : "memory");
     return start;
 }
 
@@ -82,6 +88,15 @@ int strcmp(const char *a, const char *b) {
         b++;
     }
     return (int)(uint8_t)*a - (int)(uint8_t)*b;
+}
+
+int strncmp(const char *a, const char *b, size_t max) {
+    for (size_t i = 0; i < max; i++) {
+        if (a[i] != b[i] || a[i] == '\0') {
+            return (int)(uint8_t)a[i] - (int)(uint8_t)b[i];
+        }
+    }
+    return 0;
 }
 
 char *strrchr(const char *text, int value) {
