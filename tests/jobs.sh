@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 #
 # How each suite's jobs are found (list_SUITE prints names) and run (run_SUITE NAME). Sourced by
 # tests/run.sh; a run_ function is executed in a subshell whose output is the job's log and reports
