@@ -186,19 +186,26 @@ struct virtio_setup {
 int virtio_init(struct virtio *virtio, const struct virtio_config *config,
                 const struct virtio_setup *setup);
 
-// ---- for devices: device_ops that delegate here -------------------------------------------------
+// ---- device_ops of every virtio device; self is its struct virtio
+// --------------------------------
 
-/// device_ops.reset: see there.
-void virtio_reset(struct virtio *virtio, device_reset_done_fn done, void *ctx);
+/// device_ops.reset.
+void virtio_reset(void *self, device_reset_done_fn done, void *ctx);
 /// device_ops.pause: what is in flight completes and is published, nothing new is taken; then done.
-/// Needed before virtio_before_save(). Called with device.lock held.
-void virtio_pause(struct virtio *virtio, device_reset_done_fn done, void *ctx);
-/// device_ops.resume: goes on where pause stopped. Called with device.lock held.
-void virtio_resume(struct virtio *virtio);
-/// device_ops.after_load on a freshly reset device: checks, then goes on with the rings.
-int virtio_after_load(struct virtio *virtio);
+/// Needed before virtio_before_save().
+void virtio_pause(void *self, device_reset_done_fn done, void *ctx);
+/// device_ops.resume: goes on where pause stopped.
+void virtio_resume(void *self);
+/// device_ops.after_load, onto a device just built or reset: checks, then goes on with the rings.
+int virtio_after_load(void *self);
 /// device_ops.before_save; the device is paused (or was never started).
-void virtio_before_save(struct virtio *virtio);
+void virtio_before_save(void *self);
+
+#define VIRTIO_DEVICE_OPS(table_)                                                                  \
+    {                                                                                              \
+        .state = (table_), .reset = virtio_reset, .after_load = virtio_after_load,                 \
+        .pause = virtio_pause, .resume = virtio_resume, .before_save = virtio_before_save,         \
+    }
 
 // ---- for devices: on the queue's home loop ------------------------------------------------------
 
