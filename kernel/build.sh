@@ -29,7 +29,7 @@ EXCLUDE=('*/Documentation/*.rst' '*/Documentation/*.yaml' '*/Documentation/*.txt
     '*/Documentation/*.svg' '*/drivers/gpu/*.[ch]' '*/drivers/media/*.[ch]'
     '*/drivers/staging/*.[ch]' '*/drivers/net/ethernet/*.[ch]' '*/drivers/net/wireless/*.[ch]'
     '*/sound/*.[ch]' '*/tools/testing' '*/tools/perf' 'linux-source-*/arch/[^xu]*/*.[chS]'
-    '*.dts' '*.dtsi')
+    'linux-source-*/arch/*.dts' 'linux-source-*/arch/*.dtsi')
 
 unpack() { # TARBALL DEST: with patches, in one step
     local tarball=$1 dest=$2 patch
