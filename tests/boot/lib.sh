@@ -18,8 +18,8 @@ export LC_ALL=C
 
 top=${PARAPET_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 cd "$top"
-test_name=$(basename "$0" .sh)
-dir=$top/build/test/boot/$test_name
+test_name=${TEST_NAME:-$(basename "$0" .sh)}
+dir=${TEST_DIR:-$top/build/test/boot/$test_name}
 IMAGE=${IMAGE:-$top/build/parapet.igvm}
 MINIHOST=${MINIHOST:-$top/build/bare/minihost}
 SMP=${SMP:-2} MEM=${MEM:-1G}

@@ -193,7 +193,7 @@ int cmd_disk_pattern(int argc, char **argv) {
     bool ok = true;
     for (unsigned chunk = 0; chunk < 4; chunk++) {
         for (unsigned line = 0; line < CHUNK_BYTES / 32; line++) {
-            snprintf((char *)t.buffer + line * 32, 32, "parapet %-22u", chunk * 8192 + line);
+            snprintf((char *)t.buffer + line * 32, 32, "parapet %-23u", chunk * 8192 + line);
             t.buffer[line * 32 + 31] = '\n';
         }
         ok = ok && pwrite(t.fd, t.buffer, CHUNK_BYTES,

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/io.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PCI_ADDRESS 0xcf8
@@ -226,7 +227,8 @@ static int hostile_mmio(void) {
             snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.15s/resource%u", victims[i].name,
                      bar);
             int fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
-            off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+            struct stat info;
+            off_t size = fd >= 0 && fstat(fd, &info) == 0 ? info.st_size : 0;
             volatile uint8_t *base =
                 size >= 4096 ? mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
                              : MAP_FAILED;

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2154 # sourced by init
 #
 # The user's shell in the guest, sourced by init: says what the machine has, and how to leave.
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2154 # sourced by init
 #
 # The guest's side of the boot tests, sourced by init. A test is a command of probe or one of the
 # functions below: "NAME" or "NAME:ARG:ARG".
@@ -39,6 +40,7 @@ test_panic() { echo "PT panicking"; echo 1 >/proc/sys/kernel/sysrq; echo c >/pro
 run_one() {
     old_ifs=$IFS
     IFS=:
+    # shellcheck disable=SC2086 # split at the colons
     set -- $1
     IFS=$old_ifs
     name=$1

@@ -166,6 +166,10 @@ static void check_create_primary(int fd) {
     if (code != 0) {
         return;
     }
+    // handle 4, parameter size 4, TPM2B_PUBLIC 2 + 28 bytes before the point; x is 32 bytes.
+    printf("PT primary %08x%08x\n", get32(r.bytes + 10 + 4 + 4 + 2 + 24),
+           get32(r.bytes + 10 + 4 + 4 + 2 + 28));
+    fflush(stdout);
     uint32_t handle = get32(r.bytes + 10);
     begin(&c, TPM_ST_NO_SESSIONS, TPM_CC_FLUSH_CONTEXT);
     put(&c, 4, handle);
