@@ -263,7 +263,6 @@ int kvm_vp_run(struct vp *vp, struct vp_exit *exit) {
     if (ioctl(vp->fd, KVM_RUN, NULL) < 0) {
         // EAGAIN: a VP that waits for SIPI was woken for something else.
         if (errno == EINTR || errno == EAGAIN) {
-            __atomic_store_n(&vp->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
             exit->kind = VP_EXIT_WAKE;
             return 0;
         }
@@ -278,6 +277,7 @@ int kvm_vp_run(struct vp *vp, struct vp_exit *exit) {
 int kvm_vp_settle(struct vp *vp, struct vp_exit *exit) {
     int result;
 
+    // Stays set: clearing it could swallow a wake-up; the next vp_run returns once for nothing.
     __atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     result = kvm_vp_run(vp, exit);
     if (exit->kind == VP_EXIT_WAKE) {

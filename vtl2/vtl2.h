@@ -150,7 +150,8 @@ struct vtl2_ops {
     void (*vp_kick)(struct vp *vp);
     /// A byte, constant for the VP's life, that whoever runs on the VP's own thread (also the
     /// kernel on its behalf: an io_uring read into it) sets to make the next vp_run return
-    /// VP_EXIT_WAKE without entering the guest. vp_run clears it when it does so.
+    /// VP_EXIT_WAKE without entering the guest. The caller clears it, before it looks for work:
+    /// vp_run must not, a wake-up may have arrived on its way out of the kernel.
     volatile uint8_t *(*vp_wake_flag)(struct vp *vp);
 
     int (*vp_get_registers)(struct vp *vp, struct vp_registers *out);
