@@ -20,15 +20,15 @@
 #define TX_DELAY_NS UINT64_C(1000000)
 
 static const struct state_field fields[] = {
-    STATE_SCALAR(1, struct serial16550_state, ier, U8, PUBLIC, 0, IER_WRITABLE),
+    STATE_SCALAR(1, struct serial16550_state, ier, U8, PUBLIC, 0, UART_IER_WRITABLE),
     STATE_SCALAR(2, struct serial16550_state, fcr, U8, PUBLIC, 0, 0),
     STATE_SCALAR(3, struct serial16550_state, lcr, U8, PUBLIC, 0, 0),
-    STATE_SCALAR(4, struct serial16550_state, mcr, U8, PUBLIC, 0, MCR_WRITABLE),
+    STATE_SCALAR(4, struct serial16550_state, mcr, U8, PUBLIC, 0, UART_MCR_WRITABLE),
     STATE_SCALAR(5, struct serial16550_state, scr, U8, PUBLIC, 0, 0),
     STATE_SCALAR(6, struct serial16550_state, dll, U8, PUBLIC, 0x0C, 0),
     STATE_SCALAR(7, struct serial16550_state, dlm, U8, PUBLIC, 0, 0),
-    STATE_SCALAR(8, struct serial16550_state, lsr_errors, U8, PUBLIC, 0, LSR_OE),
-    STATE_SCALAR(9, struct serial16550_state, msr_inputs, U8, PUBLIC, MSR_CONNECTED, 0xF0),
+    STATE_SCALAR(8, struct serial16550_state, lsr_errors, U8, PUBLIC, 0, UART_LSR_OE),
+    STATE_SCALAR(9, struct serial16550_state, msr_inputs, U8, PUBLIC, UART_MSR_CONNECTED, 0xF0),
     STATE_SCALAR(10, struct serial16550_state, msr_deltas, U8, PUBLIC, 0, 0x0F),
     STATE_SCALAR(11, struct serial16550_state, thre_pending, U8, PUBLIC, 0, 1),
     STATE_SCALAR(12, struct serial16550_state, rx_count, U8, PUBLIC, 0, SERIAL_FIFO_BYTES),
@@ -49,13 +49,13 @@ static const struct state_table table = {
 // -----------------------------------------------------------------------------------
 
 static uint8_t rx_depth(const struct serial16550_state *st) {
-    return (st->fcr & FCR_ENABLE) ? SERIAL_FIFO_BYTES : 1;
+    return (st->fcr & UART_FCR_ENABLE) ? SERIAL_FIFO_BYTES : 1;
 }
 
 static uint8_t rx_trigger(const struct serial16550_state *st) {
     static const uint8_t levels[4] = {1, 4, 8, 14};
 
-    return (st->fcr & FCR_ENABLE) ? levels[st->fcr >> 6] : 1;
+    return (st->fcr & UART_FCR_ENABLE) ? levels[st->fcr >> 6] : 1;
 }
 
 /// The transmitter takes a whole FIFO more.
@@ -66,30 +66,30 @@ static bool tx_empty(const struct serial16550_state *st) {
 /// IIR bits 3:0. Fewer bytes than the trigger level give the character timeout interrupt at once:
 /// that the backend had no more is the silence of four character times that it stands for (8.10).
 static uint8_t interrupt_id(const struct serial16550_state *st) {
-    if ((st->ier & IER_RLS) && st->lsr_errors) {
-        return IIR_RLS;
+    if ((st->ier & UART_IER_RLS) && st->lsr_errors) {
+        return UART_IIR_RLS;
     }
-    if ((st->ier & IER_RDA) && st->rx_count >= rx_trigger(st)) {
-        return IIR_RDA;
+    if ((st->ier & UART_IER_RDA) && st->rx_count >= rx_trigger(st)) {
+        return UART_IIR_RDA;
     }
-    if ((st->ier & IER_RDA) && st->rx_count > 0) {
-        return IIR_TIMEOUT;
+    if ((st->ier & UART_IER_RDA) && st->rx_count > 0) {
+        return UART_IIR_TIMEOUT;
     }
-    if ((st->ier & IER_THRE) && st->thre_pending) {
-        return IIR_THRE;
+    if ((st->ier & UART_IER_THRE) && st->thre_pending) {
+        return UART_IIR_THRE;
     }
-    if ((st->ier & IER_MSR) && st->msr_deltas) {
-        return IIR_MSR;
+    if ((st->ier & UART_IER_MSR) && st->msr_deltas) {
+        return UART_IIR_MSR;
     }
-    return IIR_NONE;
+    return UART_IIR_NONE;
 }
 
 /// The line's level. On a PC the OUT2 pin gates it, and loopback forces the pin inactive.
 static void sync(struct serial16550 *s) {
     const struct serial16550_state *st = &s->state;
-    bool gate = (st->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+    bool gate = (st->mcr & (UART_MCR_OUT2 | UART_MCR_LOOP)) == UART_MCR_OUT2;
 
-    irq_set(&s->irq, gate && interrupt_id(st) != IIR_NONE);
+    irq_set(&s->irq, gate && interrupt_id(st) != UART_IIR_NONE);
 }
 
 // ---- backend
@@ -104,7 +104,7 @@ static void rx_pull(void *self) {
 
     pthread_mutex_lock(&s->device.lock);
     room = st->rx_count < rx_depth(st) ? rx_depth(st) - st->rx_count : 0;
-    if (room > 0 && !(st->mcr & MCR_LOOP)) {
+    if (room > 0 && !(st->mcr & UART_MCR_LOOP)) {
         got = s->chardev->ops->read(s->chardev, st->rx + st->rx_count, room);
         CHECK(got <= room);
         st->rx_count = (uint8_t)(st->rx_count + got);
@@ -118,7 +118,7 @@ static void rx_pull(void *self) {
 
 /// Asks for more input once the FIFO has run empty.
 static void rx_continue(struct serial16550 *s) {
-    if (s->rx_more && s->state.rx_count == 0 && !(s->state.mcr & MCR_LOOP)) {
+    if (s->rx_more && s->state.rx_count == 0 && !(s->state.mcr & UART_MCR_LOOP)) {
         loop_post(s->loop, &s->rx_task);
     }
 }
@@ -191,11 +191,13 @@ static void tx_schedule(struct serial16550 *s) {
 
 /// Modem status inputs: the other end's, or the outputs in loopback (8.7).
 static uint8_t modem_inputs(const struct serial16550_state *st) {
-    if (!(st->mcr & MCR_LOOP)) {
-        return MSR_CONNECTED;
+    if (!(st->mcr & UART_MCR_LOOP)) {
+        return UART_MSR_CONNECTED;
     }
-    return (uint8_t)(((st->mcr & MCR_RTS) ? MSR_CTS : 0) | ((st->mcr & MCR_DTR) ? MSR_DSR : 0) |
-                     ((st->mcr & MCR_OUT1) ? MSR_RI : 0) | ((st->mcr & MCR_OUT2) ? MSR_DCD : 0));
+    return (uint8_t)(((st->mcr & UART_MCR_RTS) ? UART_MSR_CTS : 0) |
+                     ((st->mcr & UART_MCR_DTR) ? UART_MSR_DSR : 0) |
+                     ((st->mcr & UART_MCR_OUT1) ? UART_MSR_RI : 0) |
+                     ((st->mcr & UART_MCR_OUT2) ? UART_MSR_DCD : 0));
 }
 
 static void update_modem_status(struct serial16550_state *st) {
@@ -203,8 +205,8 @@ static void update_modem_status(struct serial16550_state *st) {
     uint8_t changed = (uint8_t)((now ^ st->msr_inputs) >> 4);
 
     // RI alone reports its trailing edge only (TERI).
-    if (now & MSR_RI) {
-        changed &= (uint8_t)~MSR_TERI;
+    if (now & UART_MSR_RI) {
+        changed &= (uint8_t)~UART_MSR_TERI;
     }
     st->msr_deltas |= changed;
     st->msr_inputs = now;
@@ -213,11 +215,11 @@ static void update_modem_status(struct serial16550_state *st) {
 static void write_thr(struct serial16550 *s, uint8_t value) {
     struct serial16550_state *st = &s->state;
 
-    if (st->mcr & MCR_LOOP) {
+    if (st->mcr & UART_MCR_LOOP) {
         if (st->rx_count < rx_depth(st)) {
             st->rx[st->rx_count++] = value;
         } else {
-            st->lsr_errors |= LSR_OE;
+            st->lsr_errors |= UART_LSR_OE;
         }
     } else if (st->tx_count < SERIAL_TX_BYTES) {
         st->tx[st->tx_count++] = value;
@@ -243,60 +245,60 @@ static uint8_t read_rbr(struct serial16550 *s) {
 
 static void write_ier(struct serial16550_state *st, uint8_t value) {
     // Enabling the transmitter interrupt while THR is empty raises it (8.6): Linux tests for that.
-    if ((value & IER_THRE) && !(st->ier & IER_THRE) && tx_empty(st)) {
+    if ((value & UART_IER_THRE) && !(st->ier & UART_IER_THRE) && tx_empty(st)) {
         st->thre_pending = 1;
     }
-    st->ier = value & IER_WRITABLE;
+    st->ier = value & UART_IER_WRITABLE;
 }
 
 /// The tx buffer counts as sent: resetting the transmit FIFO cannot call it back.
 static void write_fcr(struct serial16550 *s, uint8_t value) {
     struct serial16550_state *st = &s->state;
 
-    if (((value ^ st->fcr) & FCR_ENABLE) ||
-        (value & (FCR_ENABLE | FCR_RESET_RX)) == (FCR_ENABLE | FCR_RESET_RX)) {
+    if (((value ^ st->fcr) & UART_FCR_ENABLE) ||
+        (value & (UART_FCR_ENABLE | UART_FCR_RESET_RX)) == (UART_FCR_ENABLE | UART_FCR_RESET_RX)) {
         st->rx_count = 0;
     }
-    st->fcr = (value & FCR_ENABLE) ? value & FCR_KEPT : 0;
+    st->fcr = (value & UART_FCR_ENABLE) ? value & UART_FCR_KEPT : 0;
     rx_continue(s);
 }
 
 static uint8_t read_iir(struct serial16550_state *st) {
     uint8_t id = interrupt_id(st);
 
-    if (id == IIR_THRE) {
+    if (id == UART_IIR_THRE) {
         st->thre_pending = 0;
     }
-    return (uint8_t)(id | ((st->fcr & FCR_ENABLE) ? IIR_FIFOS : 0));
+    return (uint8_t)(id | ((st->fcr & UART_FCR_ENABLE) ? UART_IIR_FIFOS : 0));
 }
 
 static uint8_t read_lsr(struct serial16550_state *st) {
     uint8_t value = st->lsr_errors;
 
     st->lsr_errors = 0;
-    return (uint8_t)(value | (st->rx_count ? LSR_DR : 0) |
-                     (tx_empty(st) ? LSR_THRE | LSR_TEMT : 0));
+    return (uint8_t)(value | (st->rx_count ? UART_LSR_DR : 0) |
+                     (tx_empty(st) ? UART_LSR_THRE | UART_LSR_TEMT : 0));
 }
 
 static uint8_t read_register(struct serial16550 *s, uint64_t reg) {
     struct serial16550_state *st = &s->state;
-    bool dlab = st->lcr & LCR_DLAB;
+    bool dlab = st->lcr & UART_LCR_DLAB;
     uint8_t value;
 
     switch (reg) {
-    case REG_RBR_THR_DLL:
+    case UART_RBR_THR_DLL:
         return dlab ? st->dll : read_rbr(s);
-    case REG_IER_DLM:
+    case UART_IER_DLM:
         return dlab ? st->dlm : st->ier;
-    case REG_IIR_FCR:
+    case UART_IIR_FCR:
         return read_iir(st);
-    case REG_LCR:
+    case UART_LCR:
         return st->lcr;
-    case REG_MCR:
+    case UART_MCR:
         return st->mcr;
-    case REG_LSR:
+    case UART_LSR:
         return read_lsr(st);
-    case REG_MSR:
+    case UART_MSR:
         value = st->msr_inputs | st->msr_deltas;
         st->msr_deltas = 0;
         return value;
@@ -307,35 +309,35 @@ static uint8_t read_register(struct serial16550 *s, uint64_t reg) {
 
 static void write_register(struct serial16550 *s, uint64_t reg, uint8_t value) {
     struct serial16550_state *st = &s->state;
-    bool dlab = st->lcr & LCR_DLAB;
+    bool dlab = st->lcr & UART_LCR_DLAB;
 
     switch (reg) {
-    case REG_RBR_THR_DLL:
+    case UART_RBR_THR_DLL:
         if (dlab) {
             st->dll = value;
         } else {
             write_thr(s, value);
         }
         break;
-    case REG_IER_DLM:
+    case UART_IER_DLM:
         if (dlab) {
             st->dlm = value;
         } else {
             write_ier(st, value);
         }
         break;
-    case REG_IIR_FCR:
+    case UART_IIR_FCR:
         write_fcr(s, value);
         break;
-    case REG_LCR:
+    case UART_LCR:
         st->lcr = value;
         break;
-    case REG_MCR:
-        st->mcr = value & MCR_WRITABLE;
+    case UART_MCR:
+        st->mcr = value & UART_MCR_WRITABLE;
         update_modem_status(st);
         rx_continue(s);
         break;
-    case REG_SCR:
+    case UART_SCR:
         st->scr = value;
         break;
     default: // LSR and MSR are read-only here (8.3 calls writing LSR a factory test)
@@ -381,8 +383,8 @@ static int after_load(void *self) {
     struct serial16550 *s = self;
     struct serial16550_state *st = &s->state;
 
-    if (st->rx_count > rx_depth(st) || (st->fcr & ~FCR_KEPT) != 0 ||
-        (st->fcr && !(st->fcr & FCR_ENABLE)) || ((st->lsr_errors & ~LSR_OE) != 0) ||
+    if (st->rx_count > rx_depth(st) || (st->fcr & ~UART_FCR_KEPT) != 0 ||
+        (st->fcr && !(st->fcr & UART_FCR_ENABLE)) || ((st->lsr_errors & ~UART_LSR_OE) != 0) ||
         st->msr_inputs != modem_inputs(st)) {
         return -EINVAL;
     }
