@@ -21,3 +21,7 @@ struct disk_block_config {
 /// Opens the disk. 0 and *out, owned by the caller (disk->ops->destroy), or -errno: of open(),
 /// -EINVAL (neither block device nor regular file, or an unusable block size), -ENOMEM.
 int disk_block_open(const struct disk_block_config *config, struct disk **out);
+
+/// Fills info from the open file; read_only may be set before. buffered: no direct I/O. -errno,
+/// -EINVAL when it is neither block device nor regular file or its numbers are unusable.
+int disk_block_describe(int fd, bool buffered, struct disk_info *info);
