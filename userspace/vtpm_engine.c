@@ -41,8 +41,7 @@ static struct {
     uint32_t response_capacity;
 } engine;
 
-// ---- libtpms' callbacks
-// ---------------------------------------------------------------------------
+// ---- libtpms' callbacks ----
 
 static TPM_RESULT nvram_init(void) {
     return TPM_SUCCESS;
@@ -111,8 +110,7 @@ static TPM_RESULT io_physical_presence(TPM_BOOL *present, uint32_t tpm_number) {
     return TPM_SUCCESS;
 }
 
-// ---- commands
-// -------------------------------------------------------------------------------------
+// ---- commands -----------------------------------------------------------------------------------
 
 static size_t answer_failure(uint8_t *response) {
     static const uint8_t failure[TPM_HEADER_BYTES] = {0x80,
@@ -171,8 +169,7 @@ int vtpm_engine_power_cycle(void) {
     return 0;
 }
 
-// ---- first start
-// ----------------------------------------------------------------------------------
+// ---- first start --------------------------------------------------------------------------------
 
 /// TPM2_Startup(CLEAR), TPM2_PCR_Allocate by the platform's empty password, TPM2_Shutdown(CLEAR):
 /// part 3, sections 9.3, 22.5, 9.4. Bank bitmaps: SHA-1 and SHA-512 none, SHA-256 and SHA-384

@@ -100,8 +100,7 @@ int vtpm_slots_judge(const struct vtpm_slot slots[static 2]) {
     return (int)newest;
 }
 
-// ---- I/O: all or an error
-// -------------------------------------------------------------------------
+// ---- I/O: all or an error ----
 
 /// What lies beyond the end reads as zero: a short file is judged by its size, not here.
 static int read_at(int fd, uint8_t *to, size_t size_bytes, uint64_t off) {
@@ -140,26 +139,25 @@ static int sync_data(int fd) {
     return fdatasync(fd) == 0 ? 0 : -errno;
 }
 
-// ---- opening
-// --------------------------------------------------------------------------------------
+// ---- opening ------------------------------------------------------------------------------------
 
-/// 0 with *usable saying whether the size is one that we give a store; a new file is made so.
-static int check_size(struct vtpm_store *store, bool *usable) {
+int vtpm_store_attach(struct vtpm_store *store, int fd) {
     struct stat st;
     off_t size_bytes;
 
-    if (fstat(store->fd, &st) != 0) {
+    *store = (struct vtpm_store){.fd = fd, .kind = VTPM_STORE_CORRUPT};
+    if (fstat(fd, &st) != 0) {
         return -errno;
     }
     if (!S_ISREG(st.st_mode)) {
-        size_bytes = lseek(store->fd, 0, SEEK_END);
-        *usable = size_bytes >= VTPM_STORE_BYTES;
+        size_bytes = lseek(fd, 0, SEEK_END);
+        store->usable = size_bytes >= (off_t)VTPM_STORE_BYTES;
         return size_bytes < 0 ? -errno : 0;
     }
-    if (st.st_size == 0 && ftruncate(store->fd, VTPM_STORE_BYTES) != 0) {
+    if (st.st_size == 0 && ftruncate(fd, VTPM_STORE_BYTES) != 0) {
         return -errno;
     }
-    *usable = st.st_size == 0 || st.st_size == VTPM_STORE_BYTES;
+    store->usable = st.st_size == 0 || st.st_size == VTPM_STORE_BYTES;
     store->too_large = st.st_size > VTPM_STORE_BYTES;
     return 0;
 }
@@ -209,36 +207,25 @@ static void judge(struct vtpm_store *store, const struct vtpm_slot slots[static 
     payloads[newest] = NULL;
 }
 
-int vtpm_store_open(struct vtpm_store *store, int fd) {
+int vtpm_store_load(struct vtpm_store *store) {
     struct vtpm_slot slots[2];
     uint8_t *payloads[2] = {malloc(VTPM_STATE_MAX_BYTES), malloc(VTPM_STATE_MAX_BYTES)};
-    bool usable = false;
-    int r = -ENOMEM;
+    int r = payloads[0] && payloads[1] ? 0 : -ENOMEM;
 
-    *store = (struct vtpm_store){.fd = fd, .kind = VTPM_STORE_CORRUPT};
-    if (payloads[0] == NULL || payloads[1] == NULL) {
-        goto out;
-    }
-    r = check_size(store, &usable);
     for (unsigned i = 0; i < 2 && r == 0; i++) {
-        r = read_slot(fd, i, &slots[i], payloads[i]);
+        r = read_slot(store->fd, i, &slots[i], payloads[i]);
     }
-    if (r != 0) {
-        goto out;
-    }
-    if (usable) {
+    if (r == 0 && store->usable) {
         judge(store, slots, payloads);
-    } else {
+    } else if (r == 0) {
         log_write(LOG_ERROR, AREA, "state is corrupted: it has the wrong size");
     }
-out:
     free(payloads[0]);
     free(payloads[1]);
     return r;
 }
 
-// ---- writing
-// --------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t size_bytes) {
     struct vtpm_slot_header h = {0};
@@ -304,7 +291,7 @@ int vtpm_store_set_aside(struct vtpm_store *store) {
         return r;
     }
     free(store->payload);
-    *store = (struct vtpm_store){.fd = store->fd, .kind = VTPM_STORE_BLANK};
+    *store = (struct vtpm_store){.fd = store->fd, .kind = VTPM_STORE_BLANK, .usable = true};
     return 0;
 }
 

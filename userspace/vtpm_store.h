@@ -60,6 +60,7 @@ enum vtpm_store_kind { VTPM_STORE_BLANK, VTPM_STORE_GOOD, VTPM_STORE_CORRUPT };
 struct vtpm_store {
     int fd;
     enum vtpm_store_kind kind;
+    bool usable;       ///< has the size of a store
     bool too_large;    ///< a file longer than VTPM_STORE_BYTES: not ours, never touched
     uint64_t sequence; ///< of the newest state; 0 when there is none
     uint8_t *payload;  ///< the newest state, owned
@@ -74,9 +75,13 @@ int vtpm_slots_judge(const struct vtpm_slot slots[static 2]);
 
 uint64_t vtpm_crc64(const uint8_t *bytes, size_t size_bytes);
 
-/// Reads and judges the store behind fd (borrowed; a file of 0 bytes is blank and grows to
-/// VTPM_STORE_BYTES). 0 and store->kind; -errno when it cannot be read or has no memory.
-int vtpm_store_open(struct vtpm_store *store, int fd);
+/// Looks at the descriptor's kind and size (a file of 0 bytes is blank and grows to
+/// VTPM_STORE_BYTES), not at its contents: before the sandbox. fd is borrowed. 0 or -errno.
+int vtpm_store_attach(struct vtpm_store *store, int fd);
+
+/// Reads and judges the contents; in the sandbox. 0 and store->kind; -errno when it cannot be read
+/// or has no memory.
+int vtpm_store_load(struct vtpm_store *store);
 
 /// Makes this the newest state. Power may fail at any moment: the old or the new state is found
 /// then. -EFBIG, -EIO..., -EBADMSG in a store that is corrupted.

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: MIT
+//
+// The vTPM process (vtpm.h): arguments, the sandbox, and two threads. The main thread reads the
+// socket, so that a cancel is seen while a command runs; the worker owns libtpms and answers. They
+// meet in a mailbox with room for one command and one power cycle, which is all that the protocol
+// allows. Packets that break the protocol are dropped: the process outlives whatever it is sent.
+
+#include "userspace/vtpm.h"
+
+#include "igvm/base/log.h"
+#include "userspace/sandbox.h"
+#include "userspace/vtpm_engine.h"
+#include "userspace/vtpm_protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define AREA "vtpm"
+
+/// libtpms keeps keys and big numbers on the stack; musl's default is 128 KiB.
+#define WORKER_STACK_BYTES (1u << 20)
+
+struct options {
+    int socket_fd;
+    int state_fd;
+    const char *state_path;
+    uint32_t uid;
+    uint32_t gid;
+    struct vtpm_engine_policy policy;
+};
+
+/// Under lock: everything but the descriptors.
+struct vtpm {
+    int socket_fd;
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    bool confined; ///< the worker waits for this
+    bool quit;
+    bool has_command;
+    uint8_t locality;
+    uint32_t command_sequence;
+    size_t command_bytes;
+    uint8_t command[VTPM_PAYLOAD_MAX_BYTES];
+    uint32_t running_sequence; ///< 0: none
+    bool cancelled;            ///< the command was cancelled before it ran
+    bool has_power_cycle;
+    uint32_t power_sequence;
+    struct vtpm_store store;
+    struct vtpm_engine_policy policy;
+};
+
+// ---- the worker ---------------------------------------------------------------------------------
+
+/// One packet; the payload may stand at out + VTPM_HEADER_BYTES already. A peer that is gone shows
+/// as end of file in the reader.
+static void send_message(struct vtpm *v, uint8_t *out, const struct vtpm_message *message,
+                         int flags) {
+    size_t n = vtpm_message_format(out, message);
+
+    while (send(v->socket_fd, out, n, MSG_NOSIGNAL | flags) < 0 && errno == EINTR) {
+    }
+}
+
+static void send_status(struct vtpm *v, enum vtpm_op op, uint32_t sequence, int error, int flags) {
+    uint8_t out[VTPM_HEADER_BYTES];
+
+    send_message(v, out,
+                 &(struct vtpm_message){.op = op, .sequence = sequence, .status = (uint32_t)-error},
+                 flags);
+}
+
+/// A response of TPM_RC_CANCELED.
+static const uint8_t rc_cancelled[] = {0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0x09};
+
+/// With the lock held on entry and exit, not while libtpms works.
+static void run_command(struct vtpm *v) {
+    uint8_t command[VTPM_PAYLOAD_MAX_BYTES];
+    uint8_t out[VTPM_MESSAGE_MAX_BYTES];
+    struct vtpm_message answer = {.op = VTPM_COMMAND_DONE, .sequence = v->command_sequence};
+    uint8_t locality = v->locality;
+    size_t command_bytes = v->command_bytes;
+    bool cancelled = v->cancelled;
+
+    memcpy(command, v->command, command_bytes);
+    v->running_sequence = v->command_sequence;
+    pthread_mutex_unlock(&v->lock);
+    answer.payload = out + VTPM_HEADER_BYTES;
+    answer.payload_bytes = cancelled
+                               ? sizeof(rc_cancelled)
+                               : vtpm_engine_run(locality, command, command_bytes,
+                                                 out + VTPM_HEADER_BYTES, VTPM_PAYLOAD_MAX_BYTES);
+    if (cancelled) {
+        memcpy(out + VTPM_HEADER_BYTES, rc_cancelled, sizeof(rc_cancelled));
+    }
+    explicit_bzero(command, sizeof(command)); // authorisation values
+    pthread_mutex_lock(&v->lock);
+    v->running_sequence = 0;
+    v->has_command = false; // before the answer: the next command may come right after it
+    explicit_bzero(v->command, command_bytes);
+    pthread_mutex_unlock(&v->lock);
+    send_message(v, out, &answer, 0);
+    pthread_mutex_lock(&v->lock);
+}
+
+static void run_power_cycle(struct vtpm *v) {
+    uint32_t sequence = v->power_sequence;
+    int r;
+
+    pthread_mutex_unlock(&v->lock);
+    r = vtpm_engine_power_cycle();
+    pthread_mutex_lock(&v->lock);
+    v->has_power_cycle = false;
+    pthread_mutex_unlock(&v->lock);
+    send_status(v, VTPM_POWER_CYCLE_DONE, sequence, r, 0);
+    pthread_mutex_lock(&v->lock);
+}
+
+/// Nothing of the state file's contents is looked at before the process is confined.
+static void *worker(void *arg) {
+    struct vtpm *v = arg;
+    int r;
+
+    pthread_mutex_lock(&v->lock);
+    while (!v->confined && !v->quit) {
+        pthread_cond_wait(&v->work, &v->lock);
+    }
+    if (v->quit) {
+        pthread_mutex_unlock(&v->lock);
+        return NULL;
+    }
+    pthread_mutex_unlock(&v->lock);
+
+    r = vtpm_store_load(&v->store);
+    if (r != 0) {
+        log_write(LOG_ERROR, AREA, "state cannot be read: %s", strerror(-r));
+        v->store.kind = VTPM_STORE_CORRUPT;
+        v->policy.manufacture_if_corrupt = false; // unreadable is not known to be corrupted
+    }
+    r = vtpm_engine_start(&v->store, &v->policy);
+    send_status(v, VTPM_READY, 0, r, 0);
+
+    pthread_mutex_lock(&v->lock);
+    while (!v->quit) {
+        if (v->has_command) {
+            run_command(v);
+        } else if (v->has_power_cycle) {
+            run_power_cycle(v);
+        } else {
+            pthread_cond_wait(&v->work, &v->lock);
+        }
+    }
+    pthread_mutex_unlock(&v->lock);
+    vtpm_engine_stop();
+    vtpm_store_close(&v->store);
+    return NULL;
+}
+
+// ---- the reader ---------------------------------------------------------------------------------
+
+/// A message into the mailbox; one too many is refused at once. With the lock held.
+static void take_message(struct vtpm *v, const struct vtpm_message *m) {
+    switch (m->op) {
+    case VTPM_COMMAND:
+        if (v->has_command) {
+            send_status(v, VTPM_COMMAND_DONE, m->sequence, -EBUSY, MSG_DONTWAIT);
+            return;
+        }
+        v->has_command = true;
+        v->cancelled = false;
+        v->locality = m->locality;
+        v->command_sequence = m->sequence;
+        v->command_bytes = m->payload_bytes;
+        memcpy(v->command, m->payload, m->payload_bytes);
+        break;
+    case VTPM_POWER_CYCLE:
+        if (v->has_power_cycle) {
+            send_status(v, VTPM_POWER_CYCLE_DONE, m->sequence, -EBUSY, MSG_DONTWAIT);
+            return;
+        }
+        v->has_power_cycle = true;
+        v->power_sequence = m->sequence;
+        v->cancelled = true;
+        if (v->running_sequence != 0) {
+            vtpm_engine_cancel();
+        }
+        break;
+    case VTPM_CANCEL:
+        // Under the lock the command cannot end and another begin meanwhile. libtpms forgets what
+        // it is told between two commands; in the moment before one begins a cancel can get lost.
+        if (v->running_sequence == m->sequence) {
+            vtpm_engine_cancel();
+        } else if (v->has_command && v->command_sequence == m->sequence) {
+            v->cancelled = true;
+        }
+        break;
+    default: // the parser lets nothing else through
+        break;
+    }
+    pthread_cond_signal(&v->work);
+}
+
+/// Until the peer closes its end.
+static void read_messages(struct vtpm *v) {
+    uint8_t bytes[VTPM_MESSAGE_MAX_BYTES + 1]; // one more shows a packet that is too long
+
+    for (;;) {
+        ssize_t n = recv(v->socket_fd, bytes, sizeof(bytes), 0);
+        struct vtpm_message message;
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return; // an empty packet cannot be told from the end, and is no message either
+        }
+        if (vtpm_message_parse(bytes, (size_t)n, VTPM_TO_PROCESS, &message) != 0) {
+            LOG_LIMITED(LOG_WARN, AREA, "dropped a packet of %zd bytes that is no message", n);
+            continue;
+        }
+        pthread_mutex_lock(&v->lock);
+        take_message(v, &message);
+        pthread_mutex_unlock(&v->lock);
+    }
+}
+
+// ---- set-up ----
+
+/// What libtpms, libcrypto, the C library and our own threads need; not a path, not a new
+/// descriptor, not a new thread, not executable memory.
+static int confine(const struct vtpm *v, const struct options *o) {
+    const uint32_t state_fd = (uint32_t)v->store.fd;
+    const struct sandbox_rule rules[] = {
+        SANDBOX_ALLOW(SYS_futex),
+        SANDBOX_ALLOW(SYS_clock_gettime),
+        SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, v->socket_fd),
+        SANDBOX_ALLOW_ARG(SYS_sendto, 0, v->socket_fd),
+        SANDBOX_ALLOW_ARG(SYS_pread64, 0, state_fd),
+        SANDBOX_ALLOW_ARG(SYS_pwrite64, 0, state_fd),
+        SANDBOX_ALLOW_ARG(SYS_fdatasync, 0, state_fd),
+        SANDBOX_ALLOW(SYS_getrandom),
+        SANDBOX_ALLOW(SYS_getpid), // libcrypto: has there been a fork?
+        SANDBOX_ALLOW(SYS_gettid),
+        SANDBOX_ALLOW(SYS_brk),
+        SANDBOX_ALLOW_MASK(SYS_mmap, 2, PROT_EXEC, 0),
+        SANDBOX_ALLOW_MASK(SYS_mprotect, 2, PROT_EXEC, 0),
+        SANDBOX_ALLOW(SYS_munmap),
+        SANDBOX_ALLOW(SYS_mremap),
+        SANDBOX_ALLOW(SYS_madvise),
+        SANDBOX_ALLOW(SYS_rt_sigprocmask),
+        SANDBOX_ALLOW(SYS_rt_sigreturn),
+        SANDBOX_ALLOW(SYS_sigaltstack), // a sanitized build's threads end with it
+        SANDBOX_ALLOW(SYS_sched_yield),
+        SANDBOX_ALLOW(SYS_restart_syscall),
+        SANDBOX_ALLOW(SYS_write), // the log
+        SANDBOX_ALLOW(SYS_writev),
+        SANDBOX_ALLOW(SYS_exit),
+        SANDBOX_ALLOW(SYS_exit_group),
+        SANDBOX_ALLOW_ARG(SYS_tgkill, 0, getpid()), // abort()
+        // Tried by libraries and survived by them: configuration files, terminals, statistics.
+        SANDBOX_REFUSE(SYS_open, EACCES),
+        SANDBOX_REFUSE(SYS_openat, EACCES),
+        SANDBOX_REFUSE(SYS_newfstatat, EACCES),
+        SANDBOX_REFUSE(SYS_fstat, EACCES),
+        SANDBOX_REFUSE(SYS_access, EACCES),
+        SANDBOX_REFUSE(SYS_readlink, EACCES),
+        SANDBOX_REFUSE(SYS_ioctl, ENOTTY),
+        SANDBOX_REFUSE(SYS_close, EPERM),
+        SANDBOX_REFUSE(SYS_prctl, EPERM),
+        SANDBOX_REFUSE(SYS_sysinfo, EPERM),
+    };
+    const struct sandbox_policy policy = {
+        .name = "vtpm",
+        .rules = rules,
+        .rule_count = sizeof(rules) / sizeof(rules[0]),
+        .uid = o->uid,
+        .gid = o->gid,
+#ifndef PARAPET_TEST // a sanitizer's shadow memory alone is larger
+        .max_memory_bytes = 256u << 20,
+#endif
+        .max_file_bytes = VTPM_STORE_BYTES,
+    };
+
+    return sandbox_enter(&policy);
+}
+
+/// "--name=value" -> value; NULL when it is another option.
+static const char *option(const char *arg, const char *name) {
+    size_t n = strlen(name);
+
+    return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+/// A decimal number up to INT_MAX; -1 when it is none.
+static int number(const char *text) {
+    char *end;
+    long value;
+
+    errno = 0;
+    value = strtol(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' && value >= 0 && value <= INT32_MAX
+               ? (int)value
+               : -1;
+}
+
+/// -EINVAL for what is not understood.
+static int parse_option(struct options *o, const char *arg) {
+    const char *value;
+    int n;
+
+    if ((value = option(arg, "--state")) != NULL) {
+        o->state_path = value;
+        return 0;
+    }
+    if ((value = option(arg, "--create")) != NULL) {
+        o->policy.never_manufacture = strcmp(value, "never") == 0;
+        return o->policy.never_manufacture || strcmp(value, "if-blank") == 0 ? 0 : -EINVAL;
+    }
+    if ((value = option(arg, "--on-corrupt")) != NULL) {
+        o->policy.manufacture_if_corrupt = strcmp(value, "manufacture") == 0;
+        return o->policy.manufacture_if_corrupt || strcmp(value, "fail") == 0 ? 0 : -EINVAL;
+    }
+    value = strchr(arg, '=');
+    n = value ? number(value + 1) : -1;
+    if (n < 0) {
+        return -EINVAL;
+    }
+    if (option(arg, "--socket")) {
+        o->socket_fd = n;
+    } else if (option(arg, "--state-fd")) {
+        o->state_fd = n;
+    } else if (option(arg, "--uid")) {
+        o->uid = (uint32_t)n;
+    } else if (option(arg, "--gid")) {
+        o->gid = (uint32_t)n;
+    } else {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int parse_options(struct options *o, int argc, char **argv) {
+    uint32_t id = geteuid() == 0 ? VTPM_DEFAULT_UID : 0;
+
+    *o = (struct options){.socket_fd = -1, .state_fd = -1, .uid = id, .gid = id};
+    for (int i = 1; i < argc; i++) {
+        if (parse_option(o, argv[i]) != 0) {
+            log_write(LOG_ERROR, AREA, "option %s is not understood", argv[i]);
+            return -EINVAL;
+        }
+    }
+    if (o->socket_fd < 0 || (o->state_fd < 0) == (o->state_path == NULL)) {
+        log_write(LOG_ERROR, AREA, "needs --socket and one of --state, --state-fd");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/// The state's descriptor, locked against a second vTPM; -errno.
+static int open_state(const struct options *o) {
+    int fd = o->state_fd;
+    int r;
+
+    if (fd < 0) {
+        fd = open(o->state_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    }
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        r = -errno;
+        log_write(LOG_ERROR, AREA, "state cannot be opened: %s", strerror(-r));
+        return r;
+    }
+    return fd;
+}
+
+static int start_worker(struct vtpm *v, pthread_t *thread) {
+    pthread_attr_t attr;
+    int r = pthread_attr_init(&attr);
+
+    if (r != 0) {
+        return r;
+    }
+    r = pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);
+    r = r == 0 ? pthread_create(thread, &attr, worker, v) : r;
+    pthread_attr_destroy(&attr);
+    return r;
+}
+
+int vtpm_main(int argc, char **argv) {
+    static struct vtpm v = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
+    struct options o;
+    pthread_t thread;
+    int r = parse_options(&o, argc, argv);
+
+    if (r != 0) {
+        return 1;
+    }
+    r = open_state(&o);
+    if (r < 0) {
+        return 1;
+    }
+    r = vtpm_store_attach(&v.store, r);
+    if (r != 0) {
+        log_write(LOG_ERROR, AREA, "state is unusable: %s", strerror(-r));
+        return 1;
+    }
+    v.socket_fd = o.socket_fd;
+    v.policy = o.policy;
+    r = sandbox_close_other_fds((const int[]){v.store.fd, v.socket_fd}, 2);
+    if (r != 0) {
+        log_write(LOG_ERROR, AREA, "cannot close descriptors: %s", strerror(-r));
+        return 1;
+    }
+    r = start_worker(&v, &thread);
+    if (r != 0) {
+        log_write(LOG_ERROR, AREA, "cannot start a thread: %s", strerror(r));
+        return 1;
+    }
+    r = confine(&v, &o);
+    pthread_mutex_lock(&v.lock);
+    v.confined = r == 0;
+    v.quit = r != 0;
+    pthread_cond_signal(&v.work);
+    pthread_mutex_unlock(&v.lock);
+    if (r == 0) {
+        read_messages(&v);
+        pthread_mutex_lock(&v.lock);
+        v.quit = true;
+        if (v.running_sequence != 0) {
+            vtpm_engine_cancel();
+        }
+        pthread_cond_signal(&v.work);
+        pthread_mutex_unlock(&v.lock);
+    }
+    pthread_join(thread, NULL);
+    return r == 0 ? 0 : 1;
+}
