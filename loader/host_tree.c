@@ -86,10 +86,13 @@ int host_tree_read(const void *blob, size_t size_bytes, struct host_tree *out, c
 
     memset(out, 0, sizeof(*out));
     *why = "";
-    if (size_bytes < FDT_V1_SIZE || all_zero(blob, FDT_V1_SIZE)) {
+    if (size_bytes < sizeof(struct fdt_header) || all_zero(blob, sizeof(struct fdt_header))) {
         return 0;
     }
-    if (fdt_check_full(blob, size_bytes) != 0) {
+    // What libfdt relies on without checking it: a whole version 17 header (specification 5.2), and
+    // the alignment of the blocks (5.1).
+    if (fdt_version(blob) < 17 || fdt_off_mem_rsvmap(blob) % 8 != 0 ||
+        fdt_off_dt_struct(blob) % 4 != 0 || fdt_check_full(blob, size_bytes) != 0) {
         *why = "host's device tree is not well-formed";
         return -EINVAL;
     }
