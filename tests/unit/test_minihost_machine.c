@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+//
+// tools/minihost/machine.c and place.c: memory maps become page regions without overlap, and the
+// IGVM file finds a home away from what it loads.
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "loader/linux_boot.h"
+#include "tools/minihost/machine.h"
+#include "tools/minihost/place.h"
+
+#define MIB 0x100000ull
+
+static struct machine machine;
+
+static void test_q35(void **state) {
+    static const struct pvh_memmap_entry entries[] = {
+        {0, 0x9fc00, LINUX_E820_RAM, 0},
+        {0x9fc00, 0x400, LINUX_E820_RESERVED, 0},
+        {0xf0000, 0x10000, LINUX_E820_RESERVED, 0},
+        {MIB, 1023 * MIB - 0x20000, LINUX_E820_RAM, 0},
+        {1024 * MIB - 0x20000, 0x20000, LINUX_E820_RESERVED, 0},
+        {0xb0000000, 0x10000000, LINUX_E820_RESERVED, 0},
+    };
+    struct igvm_mmio_ranges mmio;
+
+    (void)state;
+    assert_int_equal(machine_read_memory(entries, ARRAY_COUNT(entries), &machine), 0);
+    assert_int_equal(machine.region_count, 6);
+    assert_int_equal(machine.regions[0].number_of_pages, 0x9f); // the half page is not RAM
+    assert_int_equal(machine.regions[1].starting_gpa_page_number, 0x9f);
+    assert_int_equal(machine.regions[1].entry_type, IGVM_MEMORY_PLATFORM_RESERVED);
+    assert_true(machine_is_ram(&machine, (struct gpa_range){MIB, 512 * MIB}));
+    assert_false(machine_is_ram(&machine, (struct gpa_range){0, MIB}));
+    assert_false(machine_is_ram(&machine, (struct gpa_range){1024 * MIB - 0x21000, 1024 * MIB}));
+    assert_true(machine_is_ram(&machine, (struct gpa_range){5, 5}));
+    assert_int_equal(machine_ram_bytes(&machine), 0x9f000 + 1023 * MIB - 0x20000);
+    mmio = machine_mmio_ranges(&machine, 40);
+    assert_int_equal(mmio.ranges[0].starting_gpa_page_number, 0x40000);
+    assert_int_equal(mmio.ranges[0].number_of_pages, 0x70000);
+    assert_int_equal(mmio.ranges[1].starting_gpa_page_number, 0x100000);
+}
+
+static void test_overlaps_and_disorder(void **state) {
+    static const struct pvh_memmap_entry entries[] = {
+        {0x300000, 0x100000, LINUX_E820_RAM, 0}, // unsorted
+        {0x000000, 0x200000, LINUX_E820_RAM, 0},
+        {0x180800, 0x10, LINUX_E820_ACPI, 0},         // inside RAM: takes a whole page
+        {0x1c0000, 0x180000, LINUX_E820_RESERVED, 0}, // over the end and the start of RAM
+        {0x200000, 0, LINUX_E820_RAM, 0},             // empty
+        {UINT64_MAX - 5, UINT64_MAX, LINUX_E820_RAM, 0},
+        {0x10000000, UINT64_MAX, LINUX_E820_RESERVED, 0},
+    };
+    uint64_t end = 0;
+
+    (void)state;
+    assert_int_equal(machine_read_memory(entries, ARRAY_COUNT(entries), &machine), 0);
+    for (uint32_t i = 0; i < machine.region_count; i++) {
+        assert_true(machine.regions[i].starting_gpa_page_number >= end);
+        assert_true(machine.regions[i].number_of_pages != 0);
+        end = machine.regions[i].starting_gpa_page_number + machine.regions[i].number_of_pages;
+    }
+    assert_true(machine_is_ram(&machine, (struct gpa_range){0, 0x180000}));
+    assert_false(machine_is_ram(&machine, (struct gpa_range){0x180000, 0x181000}));
+    assert_true(machine_is_ram(&machine, (struct gpa_range){0x181000, 0x1c0000}));
+    assert_true(machine_is_ram(&machine, (struct gpa_range){0x340000, 0x400000}));
+    assert_int_equal(machine_read_memory(entries, MACHINE_MAX_INPUT + 1, &machine), -E2BIG);
+    assert_int_equal(machine_read_memory(entries, 0, &machine), 0);
+    assert_int_equal(machine.region_count, 0);
+}
+
+static void test_place(void **state) {
+    static const struct pvh_memmap_entry entries[] = {{0, 256 * MIB, LINUX_E820_RAM, 0}};
+    struct gpa_range keep_out = {MIB, 2 * MIB};
+    struct place place = {0};
+    uint64_t start;
+
+    (void)state;
+    assert_int_equal(machine_read_memory(entries, 1, &machine), 0);
+    assert_int_equal(place_add(&place, (struct gpa_range){2 * MIB, 3 * MIB}), 0);
+    assert_int_equal(place_add(&place, (struct gpa_range){3 * MIB, 90 * MIB}), 0);
+    assert_int_equal(place.count, 1); // merged
+    assert_int_equal(place_add(&place, (struct gpa_range){200 * MIB, 250 * MIB}), 0);
+    assert_int_equal(place_add(&place, (struct gpa_range){240 * MIB, 260 * MIB}), -EEXIST);
+    assert_true(place_overlaps(&place, (struct gpa_range){249 * MIB, 256 * MIB}));
+    assert_int_equal(place_find(&place, &machine, keep_out, 6 * MIB, 4096 * MIB, &start), 0);
+    assert_int_equal(start, 250 * MIB);
+    assert_int_equal(place_find(&place, &machine, keep_out, 6 * MIB + 1, 4096 * MIB, &start), 0);
+    assert_int_equal(start, 194 * MIB - 4096);
+    assert_int_equal(place_find(&place, &machine, keep_out, 110 * MIB, 4096 * MIB, &start), 0);
+    assert_int_equal(start, 90 * MIB);
+    assert_int_equal(place_find(&place, &machine, keep_out, 111 * MIB, 4096 * MIB, &start),
+                     -ENOMEM);
+    assert_int_equal(place_find(&place, &machine, keep_out, 5 * MIB, 100 * MIB, &start), 0);
+    assert_int_equal(start, 95 * MIB); // below the limit
+    assert_int_equal(place_find(&place, &machine, keep_out, MIB / 2, 2 * MIB, &start), 0);
+    assert_int_equal(start, MIB / 2); // below what is kept out
+}
+
+static void test_place_table_full(void **state) {
+    struct place place = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < PLACE_MAX_TARGETS; i++) {
+        assert_int_equal(place_add(&place, (struct gpa_range){i * 8192, i * 8192 + 4096}), 0);
+    }
+    assert_int_equal(place_add(&place, (struct gpa_range){1ull << 40, 1ull << 41}), -E2BIG);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_q35),
+        cmocka_unit_test(test_overlaps_and_disorder),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_place_table_full),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
