@@ -8,28 +8,6 @@
 
 #include <errno.h>
 
-/// Format and file version or architecture have to go together.
-static enum igvm_rule format_rule(const struct igvm_file *file, enum igvm_vp_format format) {
-    const bool is_x64 = file->architecture == IGVM_ARCH_X64;
-
-    switch (format) {
-    case IGVM_VP_FORMAT_NATIVE:
-        if (file->format_version < IGVM_FORMAT_VERSION_2) {
-            return IGVM_RULE_CONTEXT_VERSION;
-        }
-        return is_x64 ? IGVM_RULE_NONE : IGVM_RULE_CONTEXT_ARCHITECTURE;
-    case IGVM_VP_FORMAT_VMSA:
-        return is_x64 ? IGVM_RULE_NONE : IGVM_RULE_CONTEXT_ARCHITECTURE;
-    case IGVM_VP_FORMAT_CCA:
-        return is_x64 ? IGVM_RULE_CONTEXT_ARCHITECTURE : IGVM_RULE_NONE;
-    case IGVM_VP_FORMAT_VBS:
-        return IGVM_RULE_NONE;
-    case IGVM_VP_FORMAT_NONE:
-        break;
-    }
-    return IGVM_RULE_CONTEXT_PLATFORM;
-}
-
 /// One context per VP and platform. VPs from 64 on are not told apart: work and memory stay
 /// bounded, and only their loader suffers from a duplicate.
 static int note_vp(struct igvm_check *check, uint32_t bit, uint16_t vp_index) {
@@ -57,12 +35,12 @@ static void satisfy_regions(struct igvm_check *check, uint32_t bit, const struct
 static int check_one(struct igvm_check *check, uint32_t bit, enum igvm_vp_format *format) {
     const struct igvm_supported_platform *platform = &check->platforms[bit];
     const enum igvm_vp_format own = igvm_vp_format(platform->platform_type);
-    const enum igvm_rule rule = format_rule(check->file, own);
     struct gpa_range range;
     struct igvm_vp vp;
 
-    if (rule != IGVM_RULE_NONE) {
-        return igvm_check_fail(check, rule);
+    // A format's architecture needs no rule of its own: its platforms exist on that one only.
+    if (own == IGVM_VP_FORMAT_NATIVE && check->file->format_version < IGVM_FORMAT_VERSION_2) {
+        return igvm_check_fail(check, IGVM_RULE_CONTEXT_VERSION);
     }
     if (*format != IGVM_VP_FORMAT_NONE && *format != own) {
         return igvm_check_fail(check, IGVM_RULE_CONTEXT_PLATFORM);

@@ -62,7 +62,6 @@
     X(AREA_LIMIT,            "a file has at most 64 parameter areas (our limit)")                        \
     X(CONTEXT_PLATFORM,      "a VP context names platforms that share one context format")               \
     X(CONTEXT_VERSION,       "a native VP context needs format version 2")                               \
-    X(CONTEXT_ARCHITECTURE,  "a VP context's format exists on the file's architecture")                  \
     X(CONTEXT_DUPLICATE,     "a VP has one context per platform")                                        \
     X(CONTEXT_GPA,           "a VP context that is not deposited in memory has GPA zero")                \
     X(CONTEXT_TAIL,          "a VP context's reserved fields and the rest of its page are zero")         \
