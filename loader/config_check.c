@@ -27,9 +27,9 @@ static const char *check_fixed(const struct shim_config *config) {
     if ((config->flags & ~(uint64_t)KNOWN_FLAGS) != 0) {
         return "configuration page has flags that this shim does not know";
     }
-    if (!is_aligned(config->vtl2_ram_end_gpa, PAGE_SIZE_2M) ||
+    if (!is_aligned(config->vtl2_ram_end_gpa, LAYOUT_VTL2_RAM_END_ALIGN) ||
         config->vtl2_ram_end_gpa <= shim_area.end) {
-        return "end of VTL2's RAM is not 2 MiB aligned or below the shim's own area";
+        return "end of VTL2's RAM is not 64 MiB aligned or below the shim's own area";
     }
     if (memchr(config->command_line, '\0', sizeof(config->command_line)) == NULL ||
         memchr(config->image_version, '\0', sizeof(config->image_version)) == NULL) {

@@ -17,7 +17,7 @@
 //   0x0040_0000    .. free VTL2 RAM
 //   0x0100_0000    page data, unmeasured        VTL2's Linux (bzImage), verified by the shim
 //   0x0500_0000    page data, unmeasured        VTL2's initrd, verified by the shim
-//   0x0600_0000    end of VTL2's fixed RAM; from here on the machine's RAM is VTL0's
+//   0x0800_0000    end of VTL2's fixed RAM; from here on the machine's RAM is VTL0's
 //   0x0e00_0000    page data, unmeasured        VTL0's kernel file, parked in VTL0's own RAM
 //   0x0f00_0000    page data, unmeasured        VTL0's initrd, likewise
 // clang-format on
@@ -46,7 +46,10 @@
 #define LAYOUT_SCRATCH_BYTES      0x00100000u
 #define LAYOUT_KERNEL_GPA         0x01000000u
 #define LAYOUT_INITRD_GPA         0x05000000u
-#define LAYOUT_VTL2_RAM_END_GPA   0x06000000u ///< default; struct shim_config has the real one
+#define LAYOUT_VTL2_RAM_END_GPA   0x08000000u ///< default; struct shim_config has the real one
+// Linux claims what is left up to the next such boundary behind its RAM as a "RAM buffer"
+// (arch/x86/kernel/e820.c), and would then refuse VTL0's pool to dax_hmem: VTL2's RAM ends on one.
+#define LAYOUT_VTL2_RAM_END_ALIGN 0x04000000u
 #define LAYOUT_VTL0_KERNEL_GPA    0x0e000000u
 #define LAYOUT_VTL0_INITRD_GPA    0x0f000000u
 #define LAYOUT_IDENTITY_END_GPA   0x100000000ull ///< the image's page tables map [0, this)
@@ -90,7 +93,7 @@ struct shim_config {
     uint64_t magic;            ///< SHIM_CONFIG_MAGIC
     uint32_t version;          ///< SHIM_CONFIG_VERSION
     uint32_t payload_count;    ///< at most SHIM_MAX_PAYLOADS
-    uint64_t vtl2_ram_end_gpa; ///< VTL2 owns all RAM in [0, this); 2 MiB aligned
+    uint64_t vtl2_ram_end_gpa; ///< VTL2 owns all RAM in [0, this); 64 MiB aligned
     uint64_t flags;            ///< SHIM_FLAG_*
     struct shim_payload payloads[SHIM_MAX_PAYLOADS];
     char command_line[2048]; ///< VTL2 kernel command line, NUL-terminated

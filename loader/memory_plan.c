@@ -158,8 +158,9 @@ int memory_plan_compute(const struct memory_map *map, uint64_t vtl2_ram_end_gpa,
                         struct memory_plan *out, const char **why) {
     memset(out, 0, sizeof(*out));
     *why = "";
-    if (!is_aligned(vtl2_ram_end_gpa, PAGE_SIZE_2M) || vtl2_ram_end_gpa <= LOW_MEMORY_END) {
-        *why = "the end of VTL2's RAM is not 2 MiB aligned";
+    if (!is_aligned(vtl2_ram_end_gpa, LAYOUT_VTL2_RAM_END_ALIGN) ||
+        vtl2_ram_end_gpa <= LOW_MEMORY_END) {
+        *why = "the end of VTL2's RAM is not 64 MiB aligned";
         return -EINVAL;
     }
     if (!split_ram(map, vtl2_ram_end_gpa, out)) {

@@ -37,9 +37,10 @@ struct memory_plan {
     struct linux_e820_entry e820[LINUX_E820_MAX_ENTRIES]; ///< ascending
 };
 
-/// Computes the plan. vtl2_ram_end_gpa: 2 MiB aligned. Returns 0, -EINVAL (alignment), -ENOMEM
-/// (VTL2 or VTL0 does not get the memory it must have), -E2BIG (too many pieces for the tables);
-/// *why is then a constant text, and out->vtl2_bytes, vtl0_bytes say what there would have been.
+/// Computes the plan. vtl2_ram_end_gpa: LAYOUT_VTL2_RAM_END_ALIGN. Returns 0, -EINVAL (alignment),
+/// -ENOMEM (VTL2 or VTL0 does not get the memory it must have), -E2BIG (too many pieces for the
+/// tables); *why is then a constant text, and out->vtl2_bytes, vtl0_bytes say what there would have
+/// been.
 int memory_plan_compute(const struct memory_map *map, uint64_t vtl2_ram_end_gpa,
                         struct memory_plan *out, const char **why);
 

@@ -83,8 +83,8 @@ static void test_config_broken(void **state) {
     BROKEN(config.version++, "version", UINT32_MAX);
     BROKEN(config.payload_count = 9, "more than 8", UINT32_MAX);
     BROKEN(config.flags = 0x80, "flags", UINT32_MAX);
-    BROKEN(config.vtl2_ram_end_gpa += 4096, "2 MiB", UINT32_MAX);
-    BROKEN(config.vtl2_ram_end_gpa = 0x400000, "shim's own", UINT32_MAX);
+    BROKEN(config.vtl2_ram_end_gpa += PAGE_SIZE_2M, "64 MiB", UINT32_MAX);
+    BROKEN(config.vtl2_ram_end_gpa = 0, "shim's own", UINT32_MAX);
     BROKEN(memset(config.command_line, 'a', sizeof(config.command_line)), "no end", UINT32_MAX);
     BROKEN(memset(config.image_version, 'a', sizeof(config.image_version)), "no end", UINT32_MAX);
     BROKEN(config.payload_count = 0, "no kernel", UINT32_MAX);

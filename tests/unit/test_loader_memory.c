@@ -19,7 +19,7 @@
 
 #define MIB      (1ull << 20)
 #define GIB      (1ull << 30)
-#define VTL2_END (96 * MIB)
+#define VTL2_END (128 * MIB)
 #define PAGES(b) ((b) >> 12)
 
 static struct memory_map map;
@@ -90,7 +90,7 @@ static void check_plan(void) {
 }
 
 static void test_sizes(void **state) {
-    static const uint64_t sizes[] = {160 * MIB, 512 * MIB, GIB, 2 * GIB, 5 * GIB, 64 * GIB};
+    static const uint64_t sizes[] = {192 * MIB, 512 * MIB, GIB, 2 * GIB, 5 * GIB, 64 * GIB};
     const char *why;
 
     (void)state;
@@ -100,7 +100,7 @@ static void test_sizes(void **state) {
         check_plan();
     }
     // 64 GiB: VTL2 got the pool's 1/128 from the top of the highest region.
-    assert_true(plan.vtl2_bytes >= 95 * MIB + 500 * MIB);
+    assert_true(plan.vtl2_bytes >= 127 * MIB + 500 * MIB);
     assert_true(plan.vtl2[plan.vtl2_count - 1].end == 66 * GIB);
     assert_true(memory_plan_in_vtl0(&plan, 0xe000000, 8 * MIB));
     assert_false(memory_plan_in_vtl0(&plan, 2 * GIB - MIB, 2 * MIB));
@@ -115,10 +115,10 @@ static void test_too_small(void **state) {
     make_pc(64 * MIB);
     assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), -ENOMEM);
     assert_non_null(strstr(why, "VTL2"));
-    make_pc(112 * MIB);
+    make_pc(144 * MIB);
     assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), -ENOMEM);
     assert_non_null(strstr(why, "VTL0"));
-    assert_int_equal(memory_plan_compute(&map, VTL2_END + 4096, &plan, &why), -EINVAL);
+    assert_int_equal(memory_plan_compute(&map, VTL2_END + 2 * MIB, &plan, &why), -EINVAL);
 }
 
 /// The top region is smaller than what VTL2 must get: the next one gives the rest.

@@ -41,34 +41,31 @@ static int refuse(const char *why, uint64_t address, int error) {
 }
 
 static int check_ram(struct gpa_range range) {
-    struct gpa_range ours = {MINIHOST_START_GPA, minihost_end_gpa()};
-
     if (!machine_is_ram(&load.host->machine, range)) {
         return refuse("no RAM there: give the machine more memory (-m)", range.start, -ENOMEM);
     }
     if (range.end > MINIHOST_MAP_END) {
         return refuse("above 4 GiB, which stage 0 does not map", range.start, -ENOTSUP);
     }
-    if (gpa_ranges_overlap(range, ours)) {
-        return refuse("overlaps minihost itself", range.start, -EEXIST);
-    }
     return 0;
 }
 
 /// First pass: notes a range that will be written.
 static int note_range(struct gpa_range range) {
+    struct gpa_range ours = {MINIHOST_START_GPA, minihost_end_gpa()};
     int rc = check_ram(range);
 
-    if (rc == 0) {
-        rc = place_add(&load.place, range);
-        if (rc == -EEXIST) {
-            return refuse("overlaps what was loaded before", range.start, rc);
-        }
-        if (rc != 0) {
-            return refuse("file has more than 256 separate ranges", range.start, rc);
-        }
+    if (rc != 0) {
+        return rc;
     }
-    return rc;
+    if (gpa_ranges_overlap(range, ours)) {
+        return refuse("overlaps minihost itself", range.start, -EEXIST);
+    }
+    rc = place_add(&load.place, range);
+    if (rc == -EEXIST) {
+        return refuse("overlaps what was loaded before", range.start, rc);
+    }
+    return rc == 0 ? 0 : refuse("file has more than 256 separate ranges", range.start, rc);
 }
 
 static int note_page(void *host, const struct igvm_load_page *page) {
@@ -86,6 +83,7 @@ static int note_area(void *host, gpa_t at, const uint8_t *buffer, uint64_t size_
     return note_range((struct gpa_range){at.value, at.value + size_bytes});
 }
 
+/// Memory that must exist; what minihost keeps there now may be in it.
 static int note_required(void *host, struct gpa_range range, uint32_t flags) {
     (void)host;
     (void)flags;
