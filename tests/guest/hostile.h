@@ -8,7 +8,6 @@
 
 struct victim {
     char name[16]; ///< 0000:00:02.0
-    unsigned bdf;  ///< bus << 8 | device << 3 | function
 };
 
 /// Garbage, the same in every run; extremes more often than chance.
@@ -16,6 +15,9 @@ uint32_t garbage(void);
 
 /// Takes the virtio functions that are not a console or a serial port from their driver. How many.
 unsigned victims_unbind(struct victim *victims, unsigned max);
+
+/// A descriptor of the function's configuration space.
+int victim_config(const struct victim *victim);
 
 /// Gives them back. How many have a working driver again.
 unsigned victims_rebind(const struct victim *victims, unsigned count);

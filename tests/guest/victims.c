@@ -52,12 +52,18 @@ unsigned victims_unbind(struct victim *victims, unsigned max) {
             continue;
         }
         snprintf(victims[count].name, sizeof(victims[count].name), "%.15s", entry->d_name);
-        victims[count++].bdf = bus << 8 | slot << 3 | function;
+        count++;
     }
     if (dir) {
         closedir(dir);
     }
     return count;
+}
+
+int victim_config(const struct victim *victim) {
+    char path[320];
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.15s/config", victim->name);
+    return open(path, O_RDWR | O_CLOEXEC);
 }
 
 /// A virtio device that its driver has brought up says DRIVER_OK (4) and neither FAILED nor
