@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: MIT
+//
+// ACPI tables (ACPI 6.5, chapter 5). Tables are appended one by one; each is closed by filling in
+// its length and checksum. Numbered offsets are those of the specification's tables.
+#include "devices/acpi_tables.h"
+
+#include "devices/acpi_pm.h"
+#include "devices/dsdt_aml.h"
+#include "devices/rtc.h"
+#include "devices/ssdt_tpm_aml.h"
+#include "igvm/base/bytes.h"
+#include "igvm/base/check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADER_BYTES  36u
+#define RSDP_BYTES    36u
+#define RSDP_V1_BYTES 20u
+#define FACS_BYTES    64u
+#define FADT_BYTES    276u
+#define TABLE_ALIGN   64u ///< the FACS needs it, the others do not mind
+#define MAX_TABLES    8u
+#define CHECKSUM_OFF  9u
+
+#define LOCAL_APIC_GPA 0xFEE00000u
+#define IOAPIC_GPA     0xFEC00000u
+#define SCI_GSI        9u
+#define TPM_CONTROL    UINT64_C(0xFED40040) ///< control area of the CRB's locality 0
+#define RESET_PORT     0xCF9u
+#define RESET_VALUE    0x06u
+
+/// The tables under construction: [0, used) of out are valid. Once something does not fit, full is
+/// set and nothing more is written; the caller looks at the end.
+struct writer {
+    uint8_t *out;
+    size_t capacity;
+    size_t used;
+    uint64_t base_gpa;
+    bool full;
+    size_t table_off; ///< of the table being written
+    uint64_t table_gpas[MAX_TABLES];
+    unsigned table_count;
+};
+
+/// Room for size zero bytes; NULL when there is none.
+static uint8_t *append(struct writer *w, size_t size_bytes) {
+    uint8_t *at;
+
+    if (w->full || size_bytes > w->capacity - w->used) {
+        w->full = true;
+        return NULL;
+    }
+    at = w->out + w->used;
+    memset(at, 0, size_bytes);
+    w->used += size_bytes;
+    return at;
+}
+
+static void append_bytes(struct writer *w, const void *bytes, size_t size_bytes) {
+    uint8_t *at = append(w, size_bytes);
+
+    if (at) {
+        memcpy(at, bytes, size_bytes);
+    }
+}
+
+static void append_u8(struct writer *w, uint8_t value) {
+    append_bytes(w, &value, 1);
+}
+
+static void append_le16(struct writer *w, uint16_t value) {
+    uint8_t bytes[2];
+
+    store_le16(bytes, value);
+    append_bytes(w, bytes, sizeof(bytes));
+}
+
+static void append_le32(struct writer *w, uint32_t value) {
+    uint8_t bytes[4];
+
+    store_le32(bytes, value);
+    append_bytes(w, bytes, sizeof(bytes));
+}
+
+static void append_le64(struct writer *w, uint64_t value) {
+    uint8_t bytes[8];
+
+    store_le64(bytes, value);
+    append_bytes(w, bytes, sizeof(bytes));
+}
+
+static void align_writer(struct writer *w) {
+    size_t rest = w->used % TABLE_ALIGN;
+
+    if (rest) {
+        append(w, TABLE_ALIGN - rest);
+    }
+}
+
+static uint8_t checksum(const uint8_t *bytes, size_t size_bytes) {
+    uint8_t sum = 0;
+
+    for (size_t i = 0; i < size_bytes; i++) {
+        sum = (uint8_t)(sum + bytes[i]);
+    }
+    return (uint8_t)-sum;
+}
+
+/// Starts a table with the common header (5.2.6); table_end() fills in length and checksum.
+static void table_begin(struct writer *w, const char *signature, uint8_t revision) {
+    align_writer(w);
+    w->table_off = w->used;
+    append_bytes(w, signature, 4);
+    append_le32(w, 0); // length
+    append_u8(w, revision);
+    append_u8(w, 0);                 // checksum
+    append_bytes(w, "PARAPT", 6);    // OEM id
+    append_bytes(w, "PARAPET\0", 8); // OEM table id
+    append_le32(w, 1);               // OEM revision
+    append_bytes(w, "PRPT", 4);      // creator id
+    append_le32(w, 1);               // creator revision
+}
+
+/// Closes the table and returns its address; listed: the XSDT names it.
+static uint64_t table_end(struct writer *w, bool listed) {
+    uint64_t table_gpa = w->base_gpa + w->table_off;
+    size_t size_bytes = w->used - w->table_off;
+
+    if (!w->full) {
+        uint8_t *table = w->out + w->table_off;
+
+        store_le32(table + 4, (uint32_t)size_bytes);
+        table[CHECKSUM_OFF] = 0;
+        table[CHECKSUM_OFF] = checksum(table, size_bytes);
+    }
+    if (listed) {
+        CHECK(w->table_count < MAX_TABLES);
+        w->table_gpas[w->table_count++] = table_gpa;
+    }
+    return table_gpa;
+}
+
+/// A table that iasl has made.
+static uint64_t add_aml(struct writer *w, const uint8_t *aml, size_t size_bytes, bool listed) {
+    align_writer(w);
+    w->table_off = w->used;
+    append_bytes(w, aml, size_bytes);
+    return table_end(w, listed);
+}
+
+/// AML: Name (\SEGM, 64-bit value): NameOp, root prefix, name, QWordPrefix, value (20.2).
+static void append_aml_name(struct writer *w, const char *name, uint64_t value) {
+    append_u8(w, 0x08);
+    append_u8(w, '\\');
+    append_bytes(w, name, 4);
+    append_u8(w, 0x0E);
+    append_le64(w, value);
+}
+
+/// The integers that dsdt.asl takes the PCI windows from: first and last address.
+static void add_windows(struct writer *w, const struct acpi_config *config) {
+    struct gpa_range high = config->pci_window_64;
+    bool has_high = high.end > high.start;
+
+    table_begin(w, "SSDT", 2);
+    append_aml_name(w, "P32S", config->pci_window.start);
+    append_aml_name(w, "P32E", config->pci_window.end - 1);
+    append_aml_name(w, "P64S", has_high ? high.start : 0);
+    append_aml_name(w, "P64E", has_high ? high.end - 1 : 0);
+    table_end(w, true);
+}
+
+/// FACS (5.2.10): has to exist; nothing in it is used without S3. It has no checksum.
+static uint64_t add_facs(struct writer *w) {
+    uint64_t facs_gpa;
+
+    align_writer(w);
+    facs_gpa = w->base_gpa + w->used;
+    append_bytes(w, "FACS", 4);
+    append_le32(w, FACS_BYTES);
+    append(w, 24);   // hardware signature .. X firmware waking vector
+    append_u8(w, 2); // version
+    append(w, FACS_BYTES - 33);
+    return facs_gpa;
+}
+
+#define ACCESS_BYTE  1u
+#define ACCESS_WORD  2u
+#define ACCESS_DWORD 3u
+
+/// Generic address structure of a port (5.2.3.2).
+static void store_port(uint8_t *at, uint8_t width_bits, uint8_t access, uint64_t port) {
+    at[0] = 1; // system I/O
+    at[1] = width_bits;
+    at[3] = access;
+    store_le64(at + 4, port);
+}
+
+// FADT flags (5.2.9).
+#define FADT_WBINVD        (1u << 0)
+#define FADT_PROC_C1       (1u << 2)
+#define FADT_SLP_BUTTON    (1u << 5) ///< no fixed sleep button
+#define FADT_FIX_RTC       (1u << 6) ///< no RTC wake status in fixed registers
+#define FADT_TMR_VAL_EXT   (1u << 8) ///< 32-bit PM timer
+#define FADT_RESET_REG_SUP (1u << 10)
+#define FADT_FLAGS                                                                                 \
+    (FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT |              \
+     FADT_RESET_REG_SUP)
+// IA-PC boot architecture flags (5.2.9.3). No 8042.
+#define BOOT_LEGACY_DEVICES (1u << 0)
+#define BOOT_NO_VGA         (1u << 2)
+// "C2 and C3 are not supported" (5.2.9).
+#define NO_C2_LATENCY 0x65u
+#define NO_C3_LATENCY 0x3E9u
+
+/// FADT (5.2.9). SMI_CMD 0: always in ACPI mode.
+static void add_fadt(struct writer *w, uint64_t dsdt_gpa, uint64_t facs_gpa) {
+    uint8_t *fadt;
+
+    table_begin(w, "FACP", 6);
+    if (append(w, FADT_BYTES - HEADER_BYTES)) {
+        fadt = w->out + w->table_off;
+        store_le32(fadt + 36, (uint32_t)facs_gpa);
+        store_le32(fadt + 40, (uint32_t)dsdt_gpa);
+        fadt[45] = 4; // preferred profile: enterprise server
+        store_le16(fadt + 46, SCI_GSI);
+        store_le32(fadt + 56, ACPI_PM_BASE);     // PM1a_EVT_BLK
+        store_le32(fadt + 64, ACPI_PM_CNT_PORT); // PM1a_CNT_BLK
+        store_le32(fadt + 76, ACPI_PM_TMR_PORT); // PM_TMR_BLK
+        fadt[88] = ACPI_PM_EVT_BYTES;
+        fadt[89] = ACPI_PM_CNT_BYTES;
+        fadt[91] = ACPI_PM_TMR_BYTES;
+        store_le16(fadt + 96, NO_C2_LATENCY);
+        store_le16(fadt + 98, NO_C3_LATENCY);
+        fadt[108] = RTC_CENTURY;
+        store_le16(fadt + 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA);
+        store_le32(fadt + 112, FADT_FLAGS);
+        store_port(fadt + 116, 8, ACCESS_BYTE, RESET_PORT);
+        fadt[128] = RESET_VALUE;
+        fadt[131] = 5; // minor version: 6.5
+        store_le64(fadt + 140, dsdt_gpa);
+        store_port(fadt + 148, 8 * ACPI_PM_EVT_BYTES, ACCESS_WORD, ACPI_PM_BASE);
+        store_port(fadt + 172, 8 * ACPI_PM_CNT_BYTES, ACCESS_WORD, ACPI_PM_CNT_PORT);
+        store_port(fadt + 208, 8 * ACPI_PM_TMR_BYTES, ACCESS_DWORD, ACPI_PM_TMR_PORT);
+    }
+    table_end(w, true);
+}
+
+// MADT (5.2.12): entry types and flags.
+#define MADT_PCAT_COMPAT  1u ///< there are 8259s
+#define MADT_LOCAL_APIC   0u
+#define MADT_IOAPIC       1u
+#define MADT_OVERRIDE     2u
+#define MADT_LOCAL_NMI    4u
+#define MADT_LOCAL_X2APIC 9u
+#define MADT_X2APIC_NMI   10u
+#define APIC_ENABLED      1u
+#define XAPIC_MAX_ID      254u ///< 255 is broadcast: from there on x2APIC entries
+#define ISO_CONFORMS      0x0u
+#define ISO_LEVEL_HIGH    0xDu ///< active high, level triggered
+
+static void append_override(struct writer *w, uint8_t irq, uint32_t gsi, uint16_t flags) {
+    append_u8(w, MADT_OVERRIDE);
+    append_u8(w, 10);
+    append_u8(w, 0); // ISA
+    append_u8(w, irq);
+    append_le32(w, gsi);
+    append_le16(w, flags);
+}
+
+static void append_processor(struct writer *w, uint32_t apic_id) {
+    if (apic_id <= XAPIC_MAX_ID) {
+        append_u8(w, MADT_LOCAL_APIC);
+        append_u8(w, 8);
+        append_u8(w, (uint8_t)apic_id); // ACPI processor UID
+        append_u8(w, (uint8_t)apic_id);
+        append_le32(w, APIC_ENABLED);
+    } else {
+        append_u8(w, MADT_LOCAL_X2APIC);
+        append_u8(w, 16);
+        append_le16(w, 0);
+        append_le32(w, apic_id);
+        append_le32(w, APIC_ENABLED);
+        append_le32(w, apic_id);
+    }
+}
+
+static void append_nmis(struct writer *w, uint32_t vp_count) {
+    append_u8(w, MADT_LOCAL_NMI); // LINT1 of all processors
+    append_u8(w, 6);
+    append_u8(w, 0xFF);
+    append_le16(w, 0);
+    append_u8(w, 1);
+    if (vp_count > XAPIC_MAX_ID + 1) {
+        append_u8(w, MADT_X2APIC_NMI);
+        append_u8(w, 12);
+        append_le16(w, 0);
+        append_le32(w, UINT32_MAX);
+        append_u8(w, 1);
+        append(w, 3);
+    }
+}
+
+static void add_madt(struct writer *w, uint32_t vp_count) {
+    table_begin(w, "APIC", 5);
+    append_le32(w, LOCAL_APIC_GPA);
+    append_le32(w, MADT_PCAT_COMPAT);
+    for (uint32_t i = 0; i < vp_count; i++) {
+        append_processor(w, i);
+    }
+    append_u8(w, MADT_IOAPIC);
+    append_u8(w, 12);
+    append_u8(w, 0); // IOAPIC id
+    append_u8(w, 0);
+    append_le32(w, IOAPIC_GPA);
+    append_le32(w, 0); // GSI base
+    append_override(w, 0, 2, ISO_CONFORMS);
+    append_override(w, SCI_GSI, SCI_GSI, ISO_LEVEL_HIGH);
+    append_nmis(w, vp_count);
+    table_end(w, true);
+}
+
+/// TPM2 (TCG ACPI Specification 1.3, 8.3): start method 7, command response buffer.
+static void add_tpm2(struct writer *w, const struct acpi_config *config) {
+    table_begin(w, "TPM2", 4);
+    append_le16(w, 0); // platform class: client
+    append_le16(w, 0);
+    append_le64(w, TPM_CONTROL);
+    append_le32(w, 7);
+    append(w, 12); // start method specific parameters
+    if (config->tpm_log_bytes > 0) {
+        append_le32(w, config->tpm_log_bytes);
+        append_le64(w, config->tpm_log_gpa);
+    }
+    table_end(w, true);
+}
+
+static uint64_t add_xsdt(struct writer *w) {
+    table_begin(w, "XSDT", 1);
+    for (unsigned i = 0; i < w->table_count; i++) {
+        append_le64(w, w->table_gpas[i]);
+    }
+    return table_end(w, false);
+}
+
+/// RSDP (5.2.5.3) at the start of the area, where a search finds it as well. No RSDT: that is for
+/// ACPI 1.0 only.
+static void fill_rsdp(uint8_t *rsdp, uint64_t xsdt_gpa) {
+    memcpy(rsdp, "RSD PTR ", 8);
+    memcpy(rsdp + 9, "PARAPT", 6);
+    rsdp[15] = 2; // revision
+    store_le32(rsdp + 20, RSDP_BYTES);
+    store_le64(rsdp + 24, xsdt_gpa);
+    rsdp[8] = checksum(rsdp, RSDP_V1_BYTES);
+    rsdp[32] = checksum(rsdp, RSDP_BYTES);
+}
+
+static bool config_is_valid(const struct acpi_config *config, uint64_t base_gpa,
+                            size_t capacity_bytes) {
+    struct gpa_range low = config->pci_window;
+    struct gpa_range high = config->pci_window_64;
+    uint64_t four_gib = UINT64_C(1) << 32;
+
+    return config->vp_count >= 1 && config->vp_count <= ACPI_MAX_VPS && low.end > low.start &&
+           low.end <= four_gib && is_aligned(low.start | low.end, PAGE_SIZE_4K) &&
+           is_aligned(high.start | high.end, PAGE_SIZE_4K) &&
+           (high.end <= high.start || high.start >= four_gib) &&
+           is_aligned(base_gpa, TABLE_ALIGN) && base_gpa < four_gib &&
+           capacity_bytes <= four_gib - base_gpa;
+}
+
+int acpi_tables_build(const struct acpi_config *config, uint64_t base_gpa, uint8_t *out,
+                      size_t capacity_bytes, size_t *used_bytes) {
+    struct writer w = {.out = out, .capacity = capacity_bytes, .base_gpa = base_gpa};
+    uint64_t dsdt_gpa;
+    uint64_t facs_gpa;
+    uint64_t xsdt_gpa;
+
+    if (!config_is_valid(config, base_gpa, capacity_bytes)) {
+        return -EINVAL;
+    }
+    append(&w, RSDP_BYTES);
+    facs_gpa = add_facs(&w);
+    dsdt_gpa = add_aml(&w, dsdt_aml, sizeof(dsdt_aml), false);
+    add_fadt(&w, dsdt_gpa, facs_gpa);
+    add_madt(&w, config->vp_count);
+    add_windows(&w, config);
+    if (config->has_tpm) {
+        add_aml(&w, ssdt_tpm_aml, sizeof(ssdt_tpm_aml), true);
+        add_tpm2(&w, config);
+    }
+    xsdt_gpa = add_xsdt(&w);
+    if (w.full) {
+        return -ENOSPC;
+    }
+    fill_rsdp(out, xsdt_gpa);
+    *used_bytes = w.used;
+    return 0;
+}
+
+int acpi_tables_install(const struct acpi_config *config, const struct guest_memory *gm,
+                        struct gpa_range area, gpa_t *rsdp) {
+    size_t capacity = gpa_range_bytes(area);
+    uint8_t *bytes = capacity ? malloc(capacity) : NULL;
+    size_t used = 0;
+    int r;
+
+    if (!bytes) {
+        return capacity ? -ENOMEM : -EINVAL;
+    }
+    r = acpi_tables_build(config, area.start, bytes, capacity, &used);
+    if (r == 0) {
+        r = guest_write(gm, gpa(area.start), bytes, used);
+    }
+    if (r == 0) {
+        *rsdp = gpa(area.start);
+    }
+    free(bytes);
+    return r;
+}
