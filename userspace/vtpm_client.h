@@ -11,18 +11,13 @@
 #include "userspace/vtpm_protocol.h"
 
 #include <pthread.h>
-
-/// A message on its way out.
-struct vtpm_outgoing {
-    bool queued;
-    size_t size_bytes;
-    uint8_t bytes[VTPM_MESSAGE_MAX_BYTES];
-};
+#include <stdbool.h>
 
 /// An operation that the owner waits for.
 struct vtpm_pending {
-    bool active;
-    bool finished; ///< result is known, done is due
+    bool active;   ///< done is still to be called
+    bool unsent;   ///< its message is still to be written
+    bool finished; ///< result is known
     uint32_t sequence;
     int64_t result;
     tpm_done_fn done;
@@ -31,28 +26,35 @@ struct vtpm_pending {
 
 struct vtpm_client {
     struct tpm_backend backend; ///< give &client->backend to tpm_crb_init()
-
-    // all below: under lock
-    pthread_mutex_t lock;
     struct loop *loop;
-    int fd; ///< owned; -1 when there is none
-    bool dead;
-    uint32_t next_sequence;
-    uint8_t *response; ///< the buffer of the command in flight
-    struct vtpm_pending command;
-    struct vtpm_pending power;
-    struct vtpm_outgoing command_out, cancel_out, power_out;
-    struct vtpm_outgoing *writing; ///< what write_io sends now
-    struct loop_task task;         ///< brings calls of any thread to the loop
-    struct loop_io read_io, write_io;
-    struct iovec read_iov, write_iov;
-    bool reading;
-    int attach_fd; ///< waits for the old socket's I/O to end; -1: none
+    struct loop_task task; ///< brings the calls of any thread to the loop
+
+    pthread_mutex_t lock; ///< after the device's; for all of the following
+    bool dead;            ///< nothing more is sent or believed
+    bool ready;           ///< READY has come
+    int attach_fd;        ///< the next socket; -1: none
     bool closing;
+    uint32_t last_sequence;
+    struct vtpm_pending command, power;
+    uint8_t locality;
+    uint8_t *buffer; ///< of the command's owner
+    size_t command_bytes;
+    uint32_t cancel_sequence; ///< to be sent; 0: none
     void (*closed)(void *ctx);
     void *closed_ctx;
-    uint8_t incoming[VTPM_MESSAGE_MAX_BYTES + 1]; ///< one more, so that too much is seen
+
+    // the loop's thread alone
+    int fd; ///< owned; -1 when there is none
+    bool reading, writing;
+    struct loop_io read_io, write_io;
+    struct iovec read_iov, write_iov;
+    struct loop_timer power_timer;
+    uint8_t incoming[VTPM_MESSAGE_MAX_BYTES + 1]; ///< one more: a packet too long shows
+    uint8_t outgoing[VTPM_MESSAGE_MAX_BYTES];
 };
+
+/// A reset may not hang on a process that hangs: it is given up after this time.
+#define VTPM_POWER_CYCLE_MAX_NS 60000000000ull
 
 /// Prepares the client on a loop; takes the descriptor over (SOCK_SEQPACKET), -1 for none yet.
 /// SIGPIPE must be ignored in the process. Any thread, before or while the loop runs.
@@ -66,5 +68,6 @@ void vtpm_client_attach(struct vtpm_client *client, int fd);
 bool vtpm_client_is_dead(struct vtpm_client *client);
 
 /// Ends everything: what is in flight completes with -EIO, the descriptor is closed (the process
-/// then ends by itself), and closed(ctx) is called on the loop; the struct may be freed then.
+/// then ends by itself), and no other call may follow. closed(ctx) is called last, on the loop; the
+/// struct may be freed then.
 void vtpm_client_close(struct vtpm_client *client, void (*closed)(void *ctx), void *ctx);

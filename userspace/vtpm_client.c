@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: MIT
+//
+// The VM worker's end of the vTPM (vtpm_client.h). The backend's functions may be called on any
+// thread and only note what is wanted; step() on the loop does it: one read is always pending, one
+// write at a time. Owners are called back from step() alone, without the lock.
+
+#include "userspace/vtpm_client.h"
+
+#include "igvm/base/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AREA "vtpm-client"
+
+static struct vtpm_client *client_of(struct tpm_backend *b) {
+    return (struct vtpm_client *)((char *)b - offsetof(struct vtpm_client, backend));
+}
+
+static void finish(struct vtpm_pending *p, int64_t result) {
+    if (p->active && !p->finished) {
+        p->finished = true;
+        p->unsent = false;
+        p->result = result;
+    }
+}
+
+/// From now on nothing is sent and nothing believed; what is in flight ends. Nothing the second
+/// time: what began since then is for the next process. With the lock held.
+static void die(struct vtpm_client *c, const char *why) {
+    if (c->dead) {
+        return;
+    }
+    if (why != NULL) {
+        log_write(LOG_ERROR, AREA, "the vTPM is lost: %s", why);
+    }
+    c->dead = true;
+    c->cancel_sequence = 0;
+    finish(&c->command, -EIO);
+    finish(&c->power, -EIO);
+}
+
+// ---- what comes in
+// -------------------------------------------------------------------------------
+
+/// A checked message against what we wait for; false when nobody asked for it. With the lock held.
+static bool take_answer(struct vtpm_client *c, const struct vtpm_message *m) {
+    struct vtpm_pending *p = m->op == VTPM_COMMAND_DONE ? &c->command : &c->power;
+
+    if (m->op == VTPM_READY) {
+        if (c->ready) {
+            return false;
+        }
+        c->ready = true;
+        if (m->status != 0) {
+            log_write(LOG_ERROR, AREA, "the vTPM is in failure mode: %s", strerror((int)m->status));
+        }
+        return true;
+    }
+    if (!p->active || p->finished || p->unsent || p->sequence != m->sequence) {
+        return false;
+    }
+    if (p == &c->command && m->status == 0) {
+        memcpy(c->buffer, m->payload, m->payload_bytes);
+    }
+    finish(p, m->status ? -(int64_t)m->status : (int64_t)m->payload_bytes);
+    return true;
+}
+
+static void step(void *self);
+
+static void read_done(struct loop_io *io, int64_t result) {
+    struct vtpm_client *c = io->owner;
+    struct vtpm_message message;
+
+    c->reading = false;
+    pthread_mutex_lock(&c->lock);
+    if (c->dead) {
+        // too late
+    } else if (result <= 0) {
+        die(c, result == 0 ? "its socket is closed" : strerror((int)-result));
+    } else if (vtpm_message_parse(c->incoming, (size_t)result, VTPM_TO_CLIENT, &message) != 0 ||
+               !take_answer(c, &message)) {
+        die(c, "it does not keep to the protocol");
+    }
+    pthread_mutex_unlock(&c->lock);
+    explicit_bzero(c->incoming, sizeof(c->incoming));
+    step(c);
+}
+
+// ---- what goes out
+// -------------------------------------------------------------------------------
+
+static void write_done(struct loop_io *io, int64_t result) {
+    struct vtpm_client *c = io->owner;
+
+    c->writing = false;
+    if (result != (int64_t)c->write_iov.iov_len) {
+        pthread_mutex_lock(&c->lock);
+        die(c, result < 0 ? strerror((int)-result) : "a message was cut");
+        pthread_mutex_unlock(&c->lock);
+    }
+    explicit_bzero(c->outgoing, sizeof(c->outgoing));
+    step(c);
+}
+
+/// The next message that waits, in the order cancel, command, power cycle. 0: none. With the lock.
+static size_t next_message(struct vtpm_client *c) {
+    struct vtpm_message m = {.op = VTPM_CANCEL};
+
+    // A cancel of a command that is still unsent goes behind it.
+    if (c->cancel_sequence != 0 && !c->command.unsent) {
+        m.sequence = c->cancel_sequence;
+        c->cancel_sequence = 0;
+    } else if (c->command.unsent) {
+        m.op = VTPM_COMMAND;
+        m.sequence = c->command.sequence;
+        m.locality = c->locality;
+        m.payload = c->buffer;
+        m.payload_bytes = c->command_bytes;
+        c->command.unsent = false;
+    } else if (c->power.unsent) {
+        m.op = VTPM_POWER_CYCLE;
+        m.sequence = c->power.sequence;
+        c->power.unsent = false;
+        loop_timer_arm(c->loop, &c->power_timer, loop_now_ns(c->loop) + VTPM_POWER_CYCLE_MAX_NS);
+    } else {
+        return 0;
+    }
+    return vtpm_message_format(c->outgoing, &m);
+}
+
+/// Keeps one read and, when there is something to say, one write under way. With the lock held.
+static void start_io(struct vtpm_client *c) {
+    size_t size_bytes;
+
+    if (!c->reading) {
+        c->reading = true;
+        c->read_iov = (struct iovec){.iov_base = c->incoming, .iov_len = sizeof(c->incoming)};
+        c->read_io = (struct loop_io){.op = LOOP_READ,
+                                      .fd = c->fd,
+                                      .iov = &c->read_iov,
+                                      .iov_count = 1,
+                                      .complete = read_done,
+                                      .owner = c};
+        loop_submit(c->loop, &c->read_io);
+    }
+    if (c->writing) {
+        return;
+    }
+    size_bytes = next_message(c);
+    if (size_bytes != 0) {
+        c->writing = true;
+        c->write_iov = (struct iovec){.iov_base = c->outgoing, .iov_len = size_bytes};
+        c->write_io = (struct loop_io){.op = LOOP_WRITE,
+                                       .fd = c->fd,
+                                       .iov = &c->write_iov,
+                                       .iov_count = 1,
+                                       .complete = write_done,
+                                       .owner = c};
+        loop_submit(c->loop, &c->write_io);
+    }
+}
+
+// ---- the loop's side
+// -----------------------------------------------------------------------------
+
+/// Ends the old socket; true when its I/O has ended too. With the lock held.
+static bool let_go(struct vtpm_client *c) {
+    if (c->reading) {
+        loop_cancel(c->loop, &c->read_io);
+    }
+    if (c->writing) {
+        loop_cancel(c->loop, &c->write_io);
+    }
+    if (c->reading || c->writing) {
+        return false;
+    }
+    if (c->fd >= 0) {
+        close(c->fd);
+        c->fd = -1;
+    }
+    return true;
+}
+
+/// Calls one owner back whose operation has finished; false when there is none.
+static bool deliver(struct vtpm_client *c) {
+    struct vtpm_pending p = {0};
+
+    pthread_mutex_lock(&c->lock);
+    if (c->command.active && c->command.finished) {
+        p = c->command;
+        c->command.active = false;
+        c->buffer = NULL;
+        c->cancel_sequence = 0;
+    } else if (c->power.active && c->power.finished && !c->command.active) {
+        p = c->power;
+        c->power.active = false;
+        loop_timer_cancel(c->loop, &c->power_timer);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (p.active) {
+        p.done(p.owner, p.result);
+    }
+    return p.active;
+}
+
+/// Does whatever is due. The one place from which anything happens on the loop.
+static void step(void *self) {
+    struct vtpm_client *c = self;
+    void (*closed)(void *ctx) = NULL;
+    void *ctx = NULL;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->dead && let_go(c)) {
+        if (c->closing) {
+            closed = c->closed;
+            ctx = c->closed_ctx;
+            c->closed = NULL;
+        } else if (c->attach_fd >= 0) {
+            c->fd = c->attach_fd;
+            c->attach_fd = -1;
+            c->dead = false;
+            c->ready = false;
+        }
+    }
+    if (!c->dead) {
+        start_io(c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    // Bounded: an owner may start one more operation, which does not finish in here.
+    while (deliver(c)) {
+    }
+    if (closed) {
+        pthread_mutex_destroy(&c->lock);
+        closed(ctx);
+    }
+}
+
+static void power_timeout(void *self) {
+    struct vtpm_client *c = self;
+
+    pthread_mutex_lock(&c->lock);
+    die(c, "it does not restart");
+    pthread_mutex_unlock(&c->lock);
+    step(c);
+}
+
+// ---- any thread
+// ----------------------------------------------------------------------------------
+
+/// With the lock held.
+static uint32_t next_sequence(struct vtpm_client *c) {
+    c->last_sequence++;
+    c->last_sequence += c->last_sequence == 0; // 0 means none
+    return c->last_sequence;
+}
+
+/// Takes an operation on: 0, -EIO, -EBUSY. With the lock held.
+static int begin(struct vtpm_client *c, struct vtpm_pending *p, tpm_done_fn done, void *owner) {
+    if (c->dead && c->attach_fd < 0) {
+        return -EIO;
+    }
+    if (p->active) {
+        return -EBUSY;
+    }
+    *p = (struct vtpm_pending){
+        .active = true, .unsent = true, .sequence = next_sequence(c), .done = done, .owner = owner};
+    return 0;
+}
+
+static int submit(struct tpm_backend *b, uint8_t locality, uint8_t *buffer, size_t command_bytes,
+                  tpm_done_fn done, void *owner) {
+    struct vtpm_client *c = client_of(b);
+    int r;
+
+    if (command_bytes == 0 || command_bytes > TPM_BUFFER_BYTES || locality > VTPM_LOCALITY_MAX) {
+        return -EINVAL;
+    }
+    pthread_mutex_lock(&c->lock);
+    r = begin(c, &c->command, done, owner);
+    if (r == 0) {
+        c->locality = locality;
+        c->buffer = buffer;
+        c->command_bytes = command_bytes;
+        loop_post(c->loop, &c->task);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+static void cancel(struct tpm_backend *b) {
+    struct vtpm_client *c = client_of(b);
+
+    pthread_mutex_lock(&c->lock);
+    if (c->command.active && !c->command.finished) {
+        c->cancel_sequence = c->command.sequence;
+        loop_post(c->loop, &c->task);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static int power_cycle(struct tpm_backend *b, tpm_done_fn done, void *owner) {
+    struct vtpm_client *c = client_of(b);
+    int r;
+
+    pthread_mutex_lock(&c->lock);
+    r = begin(c, &c->power, done, owner);
+    if (r == 0) {
+        loop_post(c->loop, &c->task);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+static const struct tpm_backend_ops client_ops = {
+    .submit = submit, .cancel = cancel, .power_cycle = power_cycle};
+
+_Static_assert(TPM_BUFFER_BYTES >= VTPM_PAYLOAD_MAX_BYTES, "an answer fits its owner's buffer");
+
+void vtpm_client_init(struct vtpm_client *c, struct loop *loop, int fd) {
+    memset(c, 0, sizeof(*c));
+    c->backend.ops = &client_ops;
+    c->loop = loop;
+    c->task = (struct loop_task){.fn = step, .self = c};
+    c->power_timer = (struct loop_timer){.fn = power_timeout, .self = c};
+    pthread_mutex_init(&c->lock, NULL); // fails only for attributes we do not use
+    c->fd = -1;
+    c->dead = true;
+    c->attach_fd = fd;
+    loop_post(loop, &c->task);
+}
+
+void vtpm_client_attach(struct vtpm_client *c, int fd) {
+    pthread_mutex_lock(&c->lock);
+    die(c, NULL);
+    if (c->attach_fd >= 0) {
+        close(c->attach_fd); // never came to life: what waited for it is the new one's
+    }
+    c->attach_fd = fd;
+    loop_post(c->loop, &c->task);
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool vtpm_client_is_dead(struct vtpm_client *c) {
+    bool dead;
+
+    pthread_mutex_lock(&c->lock);
+    dead = c->dead && c->attach_fd < 0;
+    pthread_mutex_unlock(&c->lock);
+    return dead;
+}
+
+void vtpm_client_close(struct vtpm_client *c, void (*closed)(void *ctx), void *ctx) {
+    pthread_mutex_lock(&c->lock);
+    if (c->attach_fd >= 0) {
+        close(c->attach_fd);
+        c->attach_fd = -1;
+        c->dead = false; // what waited for it ends too
+    }
+    die(c, NULL);
+    c->closing = true;
+    c->closed = closed;
+    c->closed_ctx = ctx;
+    loop_post(c->loop, &c->task);
+    pthread_mutex_unlock(&c->lock);
+}
