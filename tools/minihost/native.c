@@ -152,7 +152,8 @@ _Noreturn static void stop_on(const struct igvm_error *error) {
 
     (void)igvm_error_format(error, line, sizeof(line));
     if (load.refused != NULL) {
-        bare_stop("IGVM: %s: 0x%lx: %s", line, (unsigned long)load.refused_gpa.value, load.refused);
+        bare_stop("IGVM: header at file offset 0x%lx, GPA 0x%lx: %s", (unsigned long)error->offset,
+                  (unsigned long)load.refused_gpa.value, load.refused);
     }
     bare_stop("IGVM: %s", line);
 }
