@@ -42,6 +42,7 @@ struct vtpm {
     int socket_fd;
     pthread_mutex_t lock;
     pthread_cond_t work;
+    bool started;  ///< the worker runs: a thread's first steps need calls that the filter forbids
     bool confined; ///< the worker waits for this
     bool quit;
     bool has_command;
@@ -129,6 +130,8 @@ static void *worker(void *arg) {
     int r;
 
     pthread_mutex_lock(&v->lock);
+    v->started = true;
+    pthread_cond_broadcast(&v->work);
     while (!v->confined && !v->quit) {
         pthread_cond_wait(&v->work, &v->lock);
     }
@@ -275,6 +278,8 @@ static int confine(const struct vtpm *v, const struct options *o) {
         SANDBOX_REFUSE(SYS_close, EPERM),
         SANDBOX_REFUSE(SYS_prctl, EPERM),
         SANDBOX_REFUSE(SYS_sysinfo, EPERM),
+        SANDBOX_REFUSE(SYS_sched_getaffinity, EPERM),
+        SANDBOX_REFUSE(SYS_lseek, ESPIPE),
     };
     const struct sandbox_policy policy = {
         .name = "vtpm",
@@ -389,6 +394,11 @@ static int start_worker(struct vtpm *v, pthread_t *thread) {
     r = pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);
     r = r == 0 ? pthread_create(thread, &attr, worker, v) : r;
     pthread_attr_destroy(&attr);
+    pthread_mutex_lock(&v->lock);
+    while (r == 0 && !v->started) {
+        pthread_cond_wait(&v->work, &v->lock);
+    }
+    pthread_mutex_unlock(&v->lock);
     return r;
 }
 
