@@ -33,14 +33,6 @@ struct finished {
     unsigned count;
 };
 
-static uint8_t phase_of(const struct virtio_queue *queue) {
-    return atomic_load_explicit(&queue->phase, memory_order_acquire);
-}
-
-static void set_phase(struct virtio_queue *queue, enum virtio_queue_phase phase) {
-    atomic_store_explicit(&queue->phase, (uint8_t)phase, memory_order_release);
-}
-
 // ---- operations (device.lock held) --------------------------------------------------------------
 
 static void add_finished(struct finished *f, device_reset_done_fn done, void *ctx) {
@@ -66,7 +58,7 @@ static bool give_order(struct virtio *virtio, uint32_t what) {
     for (uint16_t i = 0; i < virtio->queue_count; i++) {
         struct virtio_queue *queue = &virtio->queues[i];
 
-        if (phase_of(queue) != VIRTIO_QUEUE_OFF) {
+        if (virtio_queue_phase(queue) != VIRTIO_QUEUE_OFF) {
             atomic_fetch_add(&virtio->pending, 1);
             loop_post(queue->loop, &queue->control_task);
         }
@@ -139,7 +131,7 @@ void virtio_resume(void *self) {
     }
     atomic_store(&virtio->order, order);
     for (uint16_t i = 0; i < virtio->queue_count; i++) {
-        if (phase_of(&virtio->queues[i]) != VIRTIO_QUEUE_OFF) {
+        if (virtio_queue_phase(&virtio->queues[i]) != VIRTIO_QUEUE_OFF) {
             loop_post(virtio->queues[i].loop, &virtio->queues[i].control_task);
         }
     }
@@ -152,16 +144,17 @@ bool virtio_resetting(const struct virtio *virtio) {
 // ---- operations (home loop, no lock) ------------------------------------------------------------
 
 /// Answers the order under way when nothing is in flight any more.
-static void let_go(struct virtio_queue *queue) {
+void virtio_queue_let_go(struct virtio_queue *queue) {
     struct virtio *virtio = queue->virtio;
-    uint8_t phase = phase_of(queue);
+    uint8_t phase = virtio_queue_phase(queue);
     struct finished f = {0};
 
     if (queue->in_flight > 0 || queue->running ||
         (phase != VIRTIO_QUEUE_PAUSING && phase != VIRTIO_QUEUE_STOPPING)) {
         return;
     }
-    set_phase(queue, phase == VIRTIO_QUEUE_PAUSING ? VIRTIO_QUEUE_PAUSED : VIRTIO_QUEUE_OFF);
+    virtio_queue_set_phase(queue,
+                           phase == VIRTIO_QUEUE_PAUSING ? VIRTIO_QUEUE_PAUSED : VIRTIO_QUEUE_OFF);
     if (atomic_fetch_sub(&virtio->pending, 1) == 1) {
         pthread_mutex_lock(&virtio->device.lock);
         finish_operation(virtio, &f);
@@ -176,133 +169,31 @@ static void control(void *self) {
     struct virtio *virtio = queue->virtio;
     uint32_t order = atomic_load(&virtio->order);
 
-    if (order == queue->order || phase_of(queue) == VIRTIO_QUEUE_OFF) {
+    if (order == queue->order || virtio_queue_phase(queue) == VIRTIO_QUEUE_OFF) {
         return;
     }
     queue->order = order;
     switch (order & ORDER_MASK) {
     case ORDER_RUN:
-        if (phase_of(queue) == VIRTIO_QUEUE_PAUSED) {
-            set_phase(queue, VIRTIO_QUEUE_RUNNING);
+        if (virtio_queue_phase(queue) == VIRTIO_QUEUE_PAUSED) {
+            virtio_queue_set_phase(queue, VIRTIO_QUEUE_RUNNING);
             virtio_queue_run(queue);
         }
         break;
     case ORDER_PAUSE:
-        set_phase(queue, VIRTIO_QUEUE_PAUSING);
-        let_go(queue);
+        virtio_queue_set_phase(queue, VIRTIO_QUEUE_PAUSING);
+        virtio_queue_let_go(queue);
         break;
     case ORDER_STOP:
-        set_phase(queue, VIRTIO_QUEUE_STOPPING);
+        virtio_queue_set_phase(queue, VIRTIO_QUEUE_STOPPING);
         // Completions that cancel() causes must not answer while it still walks its requests.
         queue->in_flight++;
         if (virtio->class->cancel) {
             virtio->class->cancel(virtio->self, queue);
         }
         queue->in_flight--;
-        let_go(queue);
+        virtio_queue_let_go(queue);
         break;
-    }
-}
-
-// ---- queues (home loop, no lock) ----------------------------------------------------------------
-
-static void flush_used(struct virtio_queue *queue) {
-    struct virtio *virtio = queue->virtio;
-
-    if (virtqueue_publish(&queue->vq)) {
-        queue->interrupt_count++;
-        virtio->transport.queue_interrupt(virtio->transport.self, queue->index);
-    }
-}
-
-void virtio_queue_fail(struct virtio_queue *queue, const char *rule) {
-    struct virtio *virtio = queue->virtio;
-
-    queue->vq.fault = rule;
-    LOG_LIMITED(LOG_WARN, virtio->device.name, "queue %u: driver error: %s", queue->index, rule);
-    pthread_mutex_lock(&virtio->device.lock);
-    if (!virtio_resetting(virtio) && !(virtio->state->status & VIRTIO_STATUS_NEEDS_RESET)) {
-        virtio->state->status |= VIRTIO_STATUS_NEEDS_RESET;
-        if (virtio->state->status & VIRTIO_STATUS_DRIVER_OK) { // 2.1.2
-            virtio->transport.config_interrupt(virtio->transport.self);
-        }
-    }
-    pthread_mutex_unlock(&virtio->device.lock);
-}
-
-bool virtio_queue_pop(struct virtio_queue *queue, struct virtqueue_chain *chain) {
-    int got;
-
-    if (queue->budget == 0 || queue->vq.fault) {
-        return false;
-    }
-    got = virtqueue_pop(&queue->vq, chain);
-    if (got < 0) {
-        virtio_queue_fail(queue, queue->vq.fault);
-    }
-    if (got <= 0) {
-        return false;
-    }
-    queue->budget--;
-    queue->in_flight++;
-    queue->chain_count++;
-    return true;
-}
-
-void virtio_queue_unpop(struct virtio_queue *queue) {
-    virtqueue_unpop(&queue->vq);
-    queue->in_flight--;
-    queue->chain_count--;
-}
-
-bool virtio_queue_live(const struct virtio_queue *queue) {
-    return phase_of(queue) != VIRTIO_QUEUE_STOPPING && !queue->vq.fault;
-}
-
-void virtio_queue_complete(struct virtio_queue *queue, uint16_t head, uint32_t written_bytes) {
-    CHECK(queue->in_flight > 0);
-    queue->in_flight--;
-    if (virtio_queue_live(queue)) {
-        virtqueue_push(&queue->vq, head, written_bytes);
-        if (!queue->running) {
-            flush_used(queue);
-        }
-    }
-    let_go(queue);
-}
-
-void virtio_queue_run(struct virtio_queue *queue) {
-    struct virtio *virtio = queue->virtio;
-
-    if (phase_of(queue) != VIRTIO_QUEUE_RUNNING || queue->running || queue->vq.fault ||
-        !virtio->transport.may_access_memory(virtio->transport.self)) {
-        return;
-    }
-    queue->running = true;
-    queue->blocked = false;
-    // A driver on another VP that keeps adding must not keep this loop for itself.
-    queue->budget = queue->vq.size;
-    virtqueue_disable_kicks(&queue->vq);
-    do {
-        virtio->class->process(virtio->self, queue);
-    } while (queue->budget > 0 && !queue->blocked && virtqueue_enable_kicks(&queue->vq));
-    flush_used(queue);
-    queue->running = false;
-    if (queue->budget == 0 && !queue->blocked && !queue->vq.fault) {
-        virtio_queue_kick(queue);
-    }
-}
-
-static void kick(void *self) {
-    struct virtio_queue *queue = self;
-
-    queue->kick_count++;
-    virtio_queue_run(queue);
-}
-
-void virtio_queue_kick(struct virtio_queue *queue) {
-    if (phase_of(queue) != VIRTIO_QUEUE_OFF) {
-        loop_post(queue->loop, &queue->kick_task);
     }
 }
 
@@ -330,7 +221,7 @@ static int start_queue(struct virtio *virtio, uint16_t i) {
     queue->order = virtio->order;
     queue->in_flight = 0;
     queue->blocked = false;
-    set_phase(queue, VIRTIO_QUEUE_RUNNING);
+    virtio_queue_set_phase(queue, VIRTIO_QUEUE_RUNNING);
     virtio_queue_kick(queue);
     return 0;
 }
@@ -414,7 +305,7 @@ int virtio_init(struct virtio *virtio, const struct virtio_config *config,
         queue->virtio = virtio;
         queue->index = i;
         queue->loop = config->loops[i % config->loop_count];
-        queue->kick_task.fn = kick;
+        queue->kick_task.fn = virtio_queue_kick_task;
         queue->kick_task.self = queue;
         queue->control_task.fn = control;
         queue->control_task.self = queue;
@@ -437,7 +328,7 @@ int virtio_after_load(void *self) {
             (i >= virtio->queue_count && s->queue_enabled[i])) {
             return -EINVAL;
         }
-        if (i < virtio->queue_count && phase_of(&virtio->queues[i]) != VIRTIO_QUEUE_OFF) {
+        if (i < virtio->queue_count && virtio_queue_phase(&virtio->queues[i]) != VIRTIO_QUEUE_OFF) {
             return -EBUSY; // load goes onto a device that was reset
         }
     }
@@ -454,7 +345,7 @@ void virtio_before_save(void *self) {
     for (uint16_t i = 0; i < virtio->queue_count; i++) {
         struct virtio_queue *queue = &virtio->queues[i];
 
-        if (phase_of(queue) != VIRTIO_QUEUE_OFF) {
+        if (virtio_queue_phase(queue) != VIRTIO_QUEUE_OFF) {
             if (queue->in_flight > 0) {
                 log_write(LOG_ERROR, virtio->device.name, "saved with requests in flight");
             }

@@ -238,3 +238,20 @@ void virtio_set_status(struct virtio *virtio, uint8_t value);
 void virtio_set_driver_features(struct virtio *virtio, uint32_t select, uint32_t value);
 /// Whether a reset is under way: writes are then dropped.
 bool virtio_resetting(const struct virtio *virtio);
+
+// ---- between virtio.c and virtio_queue.c --------------------------------------------------------
+
+static inline uint8_t virtio_queue_phase(const struct virtio_queue *queue) {
+    return atomic_load_explicit(&queue->phase, memory_order_acquire);
+}
+
+static inline void virtio_queue_set_phase(struct virtio_queue *queue,
+                                          enum virtio_queue_phase phase) {
+    atomic_store_explicit(&queue->phase, (uint8_t)phase, memory_order_release);
+}
+
+/// Answers the order under way when nothing of the queue is in flight any more.
+void virtio_queue_let_go(struct virtio_queue *queue);
+
+/// The kick task.
+void virtio_queue_kick_task(void *self);

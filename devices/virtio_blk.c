@@ -16,17 +16,6 @@
 
 #define SECTOR_BYTES 512u
 
-// 5.2.3 features.
-#define BLK_F_SIZE_MAX     (1ull << 1)
-#define BLK_F_SEG_MAX      (1ull << 2)
-#define BLK_F_RO           (1ull << 5)
-#define BLK_F_BLK_SIZE     (1ull << 6)
-#define BLK_F_FLUSH        (1ull << 9)
-#define BLK_F_TOPOLOGY     (1ull << 10)
-#define BLK_F_MQ           (1ull << 12)
-#define BLK_F_DISCARD      (1ull << 13)
-#define BLK_F_WRITE_ZEROES (1ull << 14)
-
 // 5.2.6 request types and status.
 #define BLK_T_IN           0u
 #define BLK_T_OUT          1u
@@ -55,30 +44,6 @@ struct blk_segment {
     uint32_t flags;
 };
 _Static_assert(sizeof(struct blk_segment) == 16, "wire size");
-
-/// struct virtio_blk_config (5.2.4); the device fills all of it once.
-struct blk_config {
-    uint64_t capacity; ///< sectors
-    uint32_t size_max; ///< bytes of one segment
-    uint32_t seg_max;  ///< data segments
-    uint8_t geometry[4];
-    uint32_t blk_size;          ///< bytes
-    uint8_t physical_block_exp; ///< logical blocks per physical one, log2
-    uint8_t alignment_offset;   ///< blocks
-    uint16_t min_io_size;       ///< blocks
-    uint32_t opt_io_size;       ///< blocks
-    uint8_t writeback;          ///< only with CONFIG_WCE
-    uint8_t unused0;
-    uint16_t num_queues;
-    uint32_t max_discard_sectors;
-    uint32_t max_discard_seg;
-    uint32_t discard_sector_alignment; ///< sectors
-    uint32_t max_write_zeroes_sectors;
-    uint32_t max_write_zeroes_seg;
-    uint8_t write_zeroes_may_unmap;
-    uint8_t unused1[3];
-} __attribute__((packed));
-_Static_assert(sizeof(struct blk_config) == 60, "wire size");
 
 static const struct state_field fields[] = {
     VIRTIO_STATE_FIELDS(struct virtio_blk_state),
@@ -167,7 +132,7 @@ static bool negotiated(const struct virtio_blk *blk, uint64_t feature) {
 
 /// 5.2.6.2: without FLUSH negotiated, a write is durable when it completes.
 static bool is_write_through(const struct virtio_blk *blk) {
-    return blk->disk->info.has_write_cache && !negotiated(blk, BLK_F_FLUSH);
+    return blk->disk->info.has_write_cache && !negotiated(blk, VIRTIO_BLK_F_FLUSH);
 }
 
 static void start_transfer(struct virtio_blk_request *request, enum disk_op op, uint64_t sector,
@@ -338,57 +303,9 @@ static void cancel(void *self, struct virtio_queue *queue) {
 static const struct virtio_class class = {
     .device_id = VIRTIO_ID_BLOCK,
     .pci_class_code = 0x010000, // mass storage, SCSI: what other virtio block devices say
-    .features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_TOPOLOGY | BLK_F_MQ,
     .process = process,
     .cancel = cancel,
 };
-
-static uint32_t sectors32(uint64_t bytes) {
-    uint64_t sectors = bytes / SECTOR_BYTES;
-
-    return sectors > UINT32_MAX ? UINT32_MAX : (uint32_t)sectors;
-}
-
-static uint64_t describe(const struct disk_info *info, uint16_t queue_count,
-                         struct blk_config *config) {
-    uint64_t features = 0;
-    uint32_t seg_max = VIRTIO_BLK_SEG_MAX;
-
-    *config = (struct blk_config){
-        .capacity = info->size_bytes / SECTOR_BYTES,
-        .blk_size = info->logical_block_bytes,
-        .num_queues = queue_count,
-        .write_zeroes_may_unmap = 1,
-    };
-    while ((info->logical_block_bytes << config->physical_block_exp) < info->physical_block_bytes &&
-           config->physical_block_exp < 8) {
-        config->physical_block_exp++;
-    }
-    config->min_io_size = (uint16_t)(1u << config->physical_block_exp);
-    if (info->max_transfer_bytes != 0) { // segments times their size stay within it
-        uint32_t pages = info->max_transfer_bytes / PAGE_SIZE_4K;
-
-        seg_max = pages == 0 ? 1 : pages < seg_max ? pages : seg_max;
-        config->size_max = (uint32_t)align_down(info->max_transfer_bytes / seg_max,
-                                                pages == 0 ? SECTOR_BYTES : PAGE_SIZE_4K);
-        features |= BLK_F_SIZE_MAX;
-    }
-    config->seg_max = seg_max;
-    if (info->max_discard_bytes != 0) {
-        config->max_discard_sectors = sectors32(info->max_discard_bytes);
-        config->max_discard_seg = 1;
-        config->discard_sector_alignment = sectors32(info->discard_granularity_bytes);
-        features |= BLK_F_DISCARD;
-    }
-    if (info->max_write_zeroes_bytes != 0) {
-        config->max_write_zeroes_sectors = sectors32(info->max_write_zeroes_bytes);
-        config->max_write_zeroes_seg = 1;
-        features |= BLK_F_WRITE_ZEROES;
-    }
-    features |= info->has_write_cache ? BLK_F_FLUSH : 0;
-    features |= info->read_only ? BLK_F_RO : 0;
-    return features;
-}
 
 static int allocate_pool(struct virtio_blk *blk, uint16_t index) {
     struct virtio_blk_queue *pool = &blk->queues[index];
@@ -416,7 +333,7 @@ int virtio_blk_init(struct virtio_blk *blk, const struct virtio_blk_config *conf
     const struct disk_info *info = &config->disk->info;
     uint32_t block = info->logical_block_bytes;
     uint32_t count = config->queue_count ? config->queue_count : config->virtio.loop_count;
-    struct blk_config space;
+    uint8_t space[VIRTIO_BLK_CONFIG_BYTES];
     struct virtio_setup setup = {
         .class = &class,
         .self = blk,
@@ -424,8 +341,8 @@ int virtio_blk_init(struct virtio_blk *blk, const struct virtio_blk_config *conf
         .ops = &ops,
         .queue_count = (uint16_t)(count < VIRTIO_MAX_QUEUES ? count : VIRTIO_MAX_QUEUES),
         .queue_max_size = VIRTIO_BLK_QUEUE_SIZE,
-        .config = &space,
-        .config_bytes = sizeof(space),
+        .config = space,
+        .config_bytes = VIRTIO_BLK_CONFIG_BYTES,
     };
     int err;
 
@@ -434,7 +351,7 @@ int virtio_blk_init(struct virtio_blk *blk, const struct virtio_blk_config *conf
     }
     memset(blk, 0, sizeof(*blk));
     blk->disk = config->disk;
-    setup.features = describe(info, setup.queue_count, &space);
+    setup.features = virtio_blk_describe(info, setup.queue_count, space);
     err = virtio_init(&blk->virtio, &config->virtio, &setup);
     for (uint16_t i = 0; !err && i < setup.queue_count; i++) {
         err = allocate_pool(blk, i);

@@ -15,6 +15,9 @@
 /// Spans of a request: data, header, status and two region borders crossed.
 #define VIRTIO_BLK_SPANS (VIRTIO_BLK_SEG_MAX + 4u)
 
+#define VIRTIO_BLK_CONFIG_BYTES 60u ///< device-specific configuration space (5.2.4)
+#define VIRTIO_BLK_F_FLUSH      (1ull << 9)
+
 struct virtio_blk_config {
     struct virtio_config virtio;
     struct virtio_pci_config pci;
@@ -63,3 +66,7 @@ int virtio_blk_init(struct virtio_blk *blk, const struct virtio_blk_config *conf
 
 /// Frees the request pools. The device is reset and its loops no longer run.
 void virtio_blk_destroy(struct virtio_blk *blk);
+
+/// Fills the configuration space and returns the features to offer for this disk.
+uint64_t virtio_blk_describe(const struct disk_info *info, uint16_t queue_count,
+                             uint8_t space[static VIRTIO_BLK_CONFIG_BYTES]);

@@ -9,6 +9,8 @@
 #include "devices/pci.h"
 #include "devices/virtio.h"
 
+#define VIRTIO_PCI_COMMON_BYTES 0x38u ///< up to queue_device: no queue reset, no notify data
+
 struct virtio_pci_config {
     const char *name; ///< of the PCI function's struct device, kept: "pci-virtio-blk0"
     struct pci_root *root;
@@ -24,3 +26,6 @@ struct virtio_pci {
 /// Makes a PCI function of the device and attaches it. Errors of pci_attach() and pci_add_*().
 int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio,
                     const struct virtio_pci_config *config);
+
+/// bus_fn of the common configuration area; self is a struct virtio_pci.
+enum bus_result virtio_pci_common_access(void *self, struct bus_access *access);
