@@ -114,7 +114,8 @@ if [ ! -e "$DONE/bzImage" ]; then
     tick kernel "compiling Linux $VERSION" "$OBJ/log.build" \
         "grep -cE '^  (CC|AS) ' '$OBJ/log.build' | awk '{ print \$1 \" of about $OBJECTS objects\" }'" \
         make -C "$SRC" O="$OBJ" -j"${PARAPET_JOBS:-$(nproc)}" bzImage modules
-    collect "$OBJ" "$(begin "$DONE")"
+    part=$(begin "$DONE")
+    collect "$OBJ" "$part"
     publish "$DONE"
     [ "${KEEP:-0}" = 1 ] || rm -rf "$OBJ"
     install_tree "$DONE" "$OUT"

@@ -7,6 +7,7 @@
 #   src/NAME                 sources for host and freestanding builds: yyjson, mbedtls, libfdt
 #   VERSIONS                 name, version and suite of what was taken
 # Without arguments: all of them; else those named.
+# shellcheck disable=SC2086,SC2048 # flags and names are words
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/lib.sh"
@@ -77,7 +78,7 @@ OPENSSL_OFF='shared dso engine module threads async tests legacy ssl tls dtls so
     scrypt seed siphash siv sm2 sm3 sm4 srp srtp ts whirlpool'
 build_openssl() {
     cd "$W/source"
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046 # words
     CC="$MUSL" ./Configure linux-x86_64 $(printf 'no-%s ' $OPENSSL_OFF) --with-rand-seed=getrandom \
         --prefix=/nowhere --openssldir=/nowhere $CFLAGS_LIB >/dev/null
     make -s -j"$JOBS" build_generated >/dev/null
@@ -108,24 +109,24 @@ run_build() { # NAME: in a shell of its own, so that tick can watch it
 }
 
 dep() { # NAME KIND PACKAGE SUITE…: fetch, build when not cached, install
-    local name=$1 kind=$2 package=$3 key done
+    local name=$1 kind=$2 package=$3 key built
     shift 3
     FETCHED=$("$HERE/fetch.sh" "$kind" "$package" "$@")
     key=$(content_key "$0" "$HERE/libtpms_fortify.c" "$(dirname "$FETCHED")/current" -- "$COMPILER")
-    done=$CACHE/deps/$name-$key
+    built=$CACHE/deps/$name-$key
     (
         lock deps "deps-$name"
-        [ ! -e "$done/lib" ] || exit 0
+        [ ! -e "$built/lib" ] || exit 0
         W=$(begin "$CACHE/deps/work-$name")
         tick deps "building $name ($(cut -d' ' -f2 "$(dirname "$FETCHED")/current"))" \
             "$CACHE/log/deps-$name" '' run_build "$name"
-        rm -rf "$done"
-        mv "$W/out" "$done"
+        rm -rf "$built"
+        mv "$W/out" "$built"
         rm -rf "$W"
     )
-    install_tree "$done/include" "$BUILD/deps/musl/include"
-    install_tree "$done/lib" "$BUILD/deps/musl/lib"
-    install_tree "$done/src" "$BUILD/deps/src"
+    install_tree "$built/include" "$BUILD/deps/musl/include"
+    install_tree "$built/lib" "$BUILD/deps/musl/lib"
+    install_tree "$built/src" "$BUILD/deps/src"
 }
 
 MUSL=musl-gcc

@@ -105,10 +105,13 @@ download() { # URI SIZE SHA256 DEST
     rm -f "$part"
     say fetch "fetching ${4##*/} ($(mebibytes "$2"))"
     mkdir -p "$(dirname "$4")"
-    ( tick fetch "${4##*/}" "$CACHE/log/download-${4##*/}" \
+    ( TICK_QUIET=1 tick fetch "${4##*/}" "$CACHE/log/download-${4##*/}" \
         "stat -c %s '$part' 2>/dev/null | awk -v all=$2 '{ printf \"%d %%\", 100 * \$1 / all }'" \
         /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=3 \
-        download-file "$1" "$part" "SHA256:$3" ) || return 1
+        download-file "$1" "$part" "SHA256:$3" ) || {
+        say fetch "the mirror does not serve ${4##*/}: $(grep -m 1 -oE "[0-9]{3}  .*" "$CACHE/log/download-${4##*/}" || echo "see $CACHE/log")"
+        return 1
+    }
     if [ "$(sha256sum <"$part" | cut -d' ' -f1)" != "$3" ]; then
         rm -f "$part"
         die fetch "${4##*/} does not match its SHA-256 in the index" "run again; if it stays, the mirror is broken"
@@ -151,8 +154,14 @@ fetch_deb() { # NAME-OR-PATTERN SUITE…
         mkdir -p "$dir"
         if [ ! -e "$dir/current" ]; then
             open_suite "$suite" || continue
-            name=$(apt-cache "${APT[@]}" pkgnames | { grep -Ex -- "${pattern//\*/[0-9.]*}" || true; } | sort -V | tail -n 1)
-            [ -n "$name" ] || continue
+            name=$pattern
+            case $pattern in *\**)
+                # * stands for a version: a digit, then anything that a package name may hold.
+                name=$(apt-cache "${APT[@]}" pkgnames \
+                    | { grep -Ex -- "${pattern//\*/[0-9][0-9a-z.+-]*}" || true; } | sort -V | tail -n 1)
+                [ -n "$name" ] || continue
+                ;;
+            esac
             read -r uri file size sum < <(apt-get "${APT[@]}" download --print-uris "$name" 2>/dev/null) || continue
             uri=${uri//\'/}
             version=$(apt-cache "${APT[@]}" show --no-all-versions "$name" | awk '/^Version: / { print $2; exit }')

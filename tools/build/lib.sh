@@ -5,10 +5,14 @@
 # way out, locks, and publishing a finished folder in one step.
 
 CACHE=${PARAPET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/parapet}
+case $CACHE in /?*) ;; *) echo "PARAPET_CACHE must be an absolute path, not '$CACHE'" >&2; exit 1 ;; esac
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=$ROOT/build
 export LC_ALL=C
 umask 022
+# A failed command substitution ends the script: an empty answer must never become part of a path.
+set -o pipefail
+shopt -s inherit_errexit
 
 # Progress goes to stderr: stdout carries results (paths).
 say() { # TAG TEXT…
@@ -48,6 +52,7 @@ tick() { # TAG LABEL LOG COUNT_CMD COMMAND…
     wait "$pid" || status=$?
     trap - EXIT
     [ ! -t 2 ] || printf '\r\033[K' >&2
+    [ "$status" -eq 0 ] || [ -z "${TICK_QUIET:-}" ] || return "$status"
     if [ "$status" -ne 0 ]; then
         printf '\n' >&2
         tail -n 25 "$log" | cut -c1-200 >&2
@@ -65,15 +70,31 @@ lock() { # TAG NAME
     flock "$LOCK_FD"
 }
 
+# Everything that these scripts remove, replace or copy as a tree is below the cache or build/: a path
+# that is not (an empty variable makes one) ends the script here.
+ours() { # PATH…
+    local path
+    for path in "$@"; do
+        case $path in
+        */../* | */.. | */.) ;;
+        "$CACHE"/?* | "$BUILD"/?*) continue ;;
+        esac
+        die build "internal: '$path' is neither below $CACHE nor below $BUILD" \
+            "nothing was touched; this is a mistake in a script under tools/build or kernel"
+    done
+}
+
 # A folder to work in, beside its final place; what an interrupted run left there is removed.
 # The caller holds the lock that belongs to FINAL.
 begin() { # FINAL: prints the work folder
+    ours "$1"
     rm -rf "$1.part"
     mkdir -p "$1.part"
     printf '%s\n' "$1.part"
 }
 
 publish() { # FINAL: the work folder becomes FINAL
+    ours "$1"
     rm -rf "$1"
     mv "$1.part" "$1"
 }
@@ -94,6 +115,7 @@ content_key() { # FILE… -- WORD…
 
 # Copies a cached folder over DEST, file by file with renames, so that readers see old or new.
 install_tree() { # SRC DEST
+    ours "$1" "$2"
     mkdir -p "$2"
     rsync -a --checksum --delay-updates "$1/" "$2/"
 }
