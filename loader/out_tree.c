@@ -99,18 +99,14 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
 
 int out_tree_build(void *out, size_t size_bytes, const struct out_tree_spec *spec,
                    size_t *used_bytes) {
-    int rc;
-
     if (size_bytes > INT32_MAX) {
         size_bytes = INT32_MAX;
     }
-    if ((rc = fdt_create(out, (int)size_bytes)) != 0 || (rc = fdt_finish_reservemap(out)) != 0 ||
-        (rc = fdt_begin_node(out, "")) != 0 ||
-        (rc = fdt_property_u32(out, "#address-cells", 2)) != 0 ||
-        (rc = fdt_property_u32(out, "#size-cells", 2)) != 0 ||
-        (rc = fdt_begin_node(out, "parapet")) != 0 || (rc = put_parapet(out, spec)) != 0 ||
-        (rc = fdt_end_node(out)) != 0 || (rc = fdt_end_node(out)) != 0 ||
-        (rc = fdt_finish(out)) != 0) {
+    if (fdt_create(out, (int)size_bytes) != 0 || fdt_finish_reservemap(out) != 0 ||
+        fdt_begin_node(out, "") != 0 || fdt_property_u32(out, "#address-cells", 2) != 0 ||
+        fdt_property_u32(out, "#size-cells", 2) != 0 || fdt_begin_node(out, "parapet") != 0 ||
+        put_parapet(out, spec) != 0 || fdt_end_node(out) != 0 || fdt_end_node(out) != 0 ||
+        fdt_finish(out) != 0) {
         return -ENOSPC; // the only error that the sequential writer has for well-ordered calls
     }
     *used_bytes = fdt_totalsize(out);

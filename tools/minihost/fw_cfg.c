@@ -89,14 +89,14 @@ bool fw_cfg_init(void) {
 }
 
 uint32_t fw_cfg_cpu_count(void) {
-    uint8_t count[2];
+    uint8_t count[2] = {0};
 
     return present && dma_read(KEY_CPU_COUNT, count, sizeof(count)) == 0 ? load_le16(count) : 0;
 }
 
 int64_t fw_cfg_read_file(const char *name, void *out, size_t size_bytes) {
-    struct file_entry entry;
-    uint8_t count_be[4];
+    struct file_entry entry = {0};
+    uint8_t count_be[4] = {0};
     uint32_t count;
 
     if (!present) {

@@ -79,25 +79,21 @@ static int put_parapet_host(void *fdt, const struct host_dt_spec *spec) {
 
 int host_dt_build(void *out, size_t size_bytes, const struct host_dt_spec *spec,
                   size_t *used_bytes) {
-    int rc;
-
     if (size_bytes > INT32_MAX) {
         size_bytes = INT32_MAX;
     }
-    if ((rc = fdt_create(out, (int)size_bytes)) != 0 || (rc = fdt_finish_reservemap(out)) != 0 ||
-        (rc = fdt_begin_node(out, "")) != 0 ||
-        (rc = fdt_property_u32(out, "#address-cells", 2)) != 0 ||
-        (rc = fdt_property_u32(out, "#size-cells", 2)) != 0 ||
-        (rc = put_cpus(out, spec->vp_count)) != 0) {
+    if (fdt_create(out, (int)size_bytes) != 0 || fdt_finish_reservemap(out) != 0 ||
+        fdt_begin_node(out, "") != 0 || fdt_property_u32(out, "#address-cells", 2) != 0 ||
+        fdt_property_u32(out, "#size-cells", 2) != 0 || put_cpus(out, spec->vp_count) != 0) {
         return -ENOSPC;
     }
-    for (uint32_t i = 0; i < spec->machine->region_count && rc == 0; i++) {
-        if (spec->machine->regions[i].entry_type == IGVM_MEMORY_NORMAL) {
-            rc = put_memory(out, &spec->machine->regions[i]);
+    for (uint32_t i = 0; i < spec->machine->region_count; i++) {
+        if (spec->machine->regions[i].entry_type == IGVM_MEMORY_NORMAL &&
+            put_memory(out, &spec->machine->regions[i]) != 0) {
+            return -ENOSPC;
         }
     }
-    if (rc != 0 || (rc = put_parapet_host(out, spec)) != 0 || (rc = fdt_end_node(out)) != 0 ||
-        (rc = fdt_finish(out)) != 0) {
+    if (put_parapet_host(out, spec) != 0 || fdt_end_node(out) != 0 || fdt_finish(out) != 0) {
         return -ENOSPC;
     }
     *used_bytes = fdt_totalsize(out);
