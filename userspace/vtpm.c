@@ -251,6 +251,10 @@ static int confine(const struct vtpm *v, const struct options *o) {
         SANDBOX_ALLOW(SYS_getrandom),
         SANDBOX_ALLOW(SYS_getpid), // libcrypto: has there been a fork?
         SANDBOX_ALLOW(SYS_gettid),
+        SANDBOX_ALLOW(SYS_getuid), // libcrypto: is the environment to be trusted?
+        SANDBOX_ALLOW(SYS_geteuid),
+        SANDBOX_ALLOW(SYS_getgid),
+        SANDBOX_ALLOW(SYS_getegid),
         SANDBOX_ALLOW(SYS_brk),
         SANDBOX_ALLOW_MASK(SYS_mmap, 2, PROT_EXEC, 0),
         SANDBOX_ALLOW_MASK(SYS_mprotect, 2, PROT_EXEC, 0),
