@@ -162,8 +162,8 @@ int vtpm_store_attach(struct vtpm_store *store, int fd) {
     return 0;
 }
 
-/// Reads one slot; *payload (VTPM_STATE_MAX_BYTES) gets what its header announces.
-static int read_slot(int fd, unsigned slot_idx, struct vtpm_slot *slot, uint8_t *payload) {
+/// Reads one slot; *payload (the caller's to free) gets what its header announces.
+static int read_slot(int fd, unsigned slot_idx, struct vtpm_slot *slot, uint8_t **payload) {
     uint8_t header[sizeof(struct vtpm_slot_header)];
     uint64_t off = (uint64_t)slot_idx * VTPM_SLOT_BYTES;
     int r = read_at(fd, header, sizeof(header), off);
@@ -175,8 +175,12 @@ static int read_slot(int fd, unsigned slot_idx, struct vtpm_slot *slot, uint8_t 
     if (slot->kind != VTPM_SLOT_WHOLE) {
         return 0;
     }
-    r = read_at(fd, payload, slot->size_bytes, off + VTPM_SLOT_HEADER_BYTES);
-    if (r == 0 && vtpm_crc64(payload, slot->size_bytes) !=
+    *payload = malloc(slot->size_bytes); // the header's check has bounded it
+    if (*payload == NULL) {
+        return -ENOMEM;
+    }
+    r = read_at(fd, *payload, slot->size_bytes, off + VTPM_SLOT_HEADER_BYTES);
+    if (r == 0 && vtpm_crc64(*payload, slot->size_bytes) !=
                       load_le64(header + offsetof(struct vtpm_slot_header, payload_crc))) {
         slot->kind = VTPM_SLOT_TORN;
     }
@@ -209,11 +213,11 @@ static void judge(struct vtpm_store *store, const struct vtpm_slot slots[static 
 
 int vtpm_store_load(struct vtpm_store *store) {
     struct vtpm_slot slots[2];
-    uint8_t *payloads[2] = {malloc(VTPM_STATE_MAX_BYTES), malloc(VTPM_STATE_MAX_BYTES)};
-    int r = payloads[0] && payloads[1] ? 0 : -ENOMEM;
+    uint8_t *payloads[2] = {NULL, NULL};
+    int r = 0;
 
     for (unsigned i = 0; i < 2 && r == 0; i++) {
-        r = read_slot(store->fd, i, &slots[i], payloads[i]);
+        r = read_slot(store->fd, i, &slots[i], &payloads[i]);
     }
     if (r == 0 && store->usable) {
         judge(store, slots, payloads);
