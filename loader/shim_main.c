@@ -76,7 +76,7 @@ static void read_config(void) {
     uint32_t bad_idx;
 
     boot.config = at_gpa(LAYOUT_CONFIG_GPA);
-    if (config_check(boot.config, &boot.payloads, &why, &bad_idx) != 0) {
+    if (shim_config_check(boot.config, &boot.payloads, &why, &bad_idx) != 0) {
         if (bad_idx != UINT32_MAX) {
             bare_stop("configuration at 0x%x, payload %u: %s", LAYOUT_CONFIG_GPA, bad_idx, why);
         }

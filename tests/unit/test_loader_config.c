@@ -39,7 +39,7 @@ static void expect_fault(const struct shim_config *config, const char *part, uin
     const char *why;
     uint32_t bad_idx;
 
-    assert_int_equal(config_check(config, &payloads, &why, &bad_idx), -EINVAL);
+    assert_int_equal(shim_config_check(config, &payloads, &why, &bad_idx), -EINVAL);
     assert_non_null(strstr(why, part));
     assert_int_equal(bad_idx, idx);
 }
@@ -54,7 +54,7 @@ static void test_config_good(void **state) {
     uint32_t idx;
 
     (void)state;
-    assert_int_equal(config_check(&config, &payloads, &why, &idx), 0);
+    assert_int_equal(shim_config_check(&config, &payloads, &why, &idx), 0);
     assert_ptr_equal(payloads.kernel, &config.payloads[0]);
     assert_ptr_equal(payloads.vtl0_initrd, &config.payloads[3]);
     assert_int_equal(config_check_kernel_room(&config, &payloads, &image, &run, &why), 0);
@@ -66,7 +66,7 @@ static void test_config_good(void **state) {
     assert_int_equal(config_check_kernel_room(&config, &payloads, &image, &run, &why), -ERANGE);
     assert_non_null(strstr(why, "VTL2's RAM"));
     config.payload_count = 1;
-    assert_int_equal(config_check(&config, &payloads, &why, &idx), 0);
+    assert_int_equal(shim_config_check(&config, &payloads, &why, &idx), 0);
     assert_null(payloads.initrd);
 }
 
