@@ -93,8 +93,8 @@ static const char *check_overlaps(const struct shim_config *config, uint32_t idx
     return NULL;
 }
 
-int shim_config_check(const struct shim_config *config, struct config_payloads *out, const char **why,
-                 uint32_t *bad_idx) {
+int shim_config_check(const struct shim_config *config, struct config_payloads *out,
+                      const char **why, uint32_t *bad_idx) {
     memset(out, 0, sizeof(*out));
     *bad_idx = UINT32_MAX;
     *why = check_fixed(config);

@@ -22,8 +22,8 @@ struct config_payloads {
 
 /// Returns 0, or -EINVAL with *why (constant text) and *bad_idx (payload index, or UINT32_MAX when
 /// the fault is not in a payload). *out points into config.
-int shim_config_check(const struct shim_config *config, struct config_payloads *out, const char **why,
-                 uint32_t *bad_idx);
+int shim_config_check(const struct shim_config *config, struct config_payloads *out,
+                      const char **why, uint32_t *bad_idx);
 
 /// Checks that the kernel, which stands where payloads->kernel says, can unpack itself without
 /// overwriting the shim, the initrd or leaving VTL2's RAM. Returns 0, or -ERANGE with *why;
