@@ -77,7 +77,7 @@ static int describe_device(int fd, dev_t device, struct disk_info *info) {
     int logical = 0;
     int read_only = 0;
 
-    if (ioctl(fd, BLKGETSIZE64, &info->size_bytes) || ioctl(fd, BLKSSZGET, &logical) ||
+    if (ioctl(fd, (int)BLKGETSIZE64, &info->size_bytes) || ioctl(fd, BLKSSZGET, &logical) ||
         ioctl(fd, BLKPBSZGET, &physical) || ioctl(fd, BLKROGET, &read_only)) {
         return -errno;
     }

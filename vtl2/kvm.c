@@ -78,7 +78,11 @@ static int set_slot(int vm_fd, uint32_t index, const struct kvm_slot *slot) {
 
 /// A VM with interrupt controllers and all slots known so far, no VPs. Returns its fd or -errno.
 static int make_vm(const struct partition *partition) {
-    struct kvm_pit_config pit = {.flags = 0};
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY}; // port 0x61 stays in the kernel
+    struct kvm_enable_cap halt = {
+        .cap = KVM_CAP_X86_DISABLE_EXITS,
+        .args = {KVM_X86_DISABLE_EXITS_HLT},
+    };
     uint64_t identity = IDENTITY_MAP_GPA;
     int vm = kvm_ioctl(partition->kvm_fd, KVM_CREATE_VM, NULL);
     int result;
@@ -95,6 +99,10 @@ static int make_vm(const struct partition *partition) {
     }
     if (result == 0) {
         result = kvm_ioctl(vm, KVM_CREATE_PIT2, &pit);
+    }
+    if (result == 0 && !partition->halt_exits) {
+        // Where it is refused, HLT exits to the kernel as usual: slower, not wrong.
+        kvm_ioctl(vm, KVM_ENABLE_CAP, &halt);
     }
     for (uint32_t i = 0; result == 0 && i < partition->slot_count; i++) {
         result = set_slot(vm, i, &partition->slots[i]);
@@ -132,6 +140,7 @@ static int kvm_partition_new(const struct vtl2_config *config, struct partition 
     }
     partition->vm_fd = -1;
     partition->vp_count = config->vp_count;
+    partition->halt_exits = config->halt_exits;
     partition->kvm_fd = result = kvm_open();
     if (result < 0) {
         goto fail;
@@ -205,8 +214,8 @@ static int kvm_reset(struct partition *partition) {
     if (vm < 0) {
         return vm;
     }
-    close(partition->vm_fd);
-    partition->vm_fd = vm;
+    // A late interrupt from another thread meets either VM or a closed descriptor: all harmless.
+    close(atomic_exchange(&partition->vm_fd, vm));
     return 0;
 }
 

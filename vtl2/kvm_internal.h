@@ -32,6 +32,7 @@ struct partition {
     int kvm_fd;
     _Atomic int vm_fd; ///< replaced by reset
     uint32_t vp_count;
+    bool halt_exits;
     size_t run_bytes; ///< of each VP's shared page area
     uint32_t slot_count;
     struct kvm_slot slots[KVM_MAX_SLOTS];

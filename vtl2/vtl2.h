@@ -108,6 +108,7 @@ struct vp_registers {
 
 struct vtl2_config {
     uint32_t vp_count; ///< 1..64
+    bool halt_exits;   ///< false: HLT waits inside the guest, where the platform can do that
 };
 
 struct vtl2_ops {

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+//
+// PID 1 of VTL2: mounts what the workers need, starts the supervisor, reaps, and ends the machine
+// when the supervisor ends. Whatever goes wrong, the machine ends with a sentence on the console:
+// a paravisor that hangs looks like a guest that hangs.
+#include "userspace/init.h"
+
+#include "igvm/base/log.h"
+#include "userspace/log.h"
+#include "userspace/vmm.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CPUID1_ECX_RDRAND (1u << 30)
+#define SEED_WORDS        8u
+
+static const struct mount_point {
+    const char *type, *path;
+    unsigned long flags;
+    const char *options;
+} mounts[] = {
+    {"devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755"},
+    {"proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, ""},
+    {"sysfs", "/sys", MS_NOSUID | MS_NOEXEC | MS_NODEV, ""},
+    {"tmpfs", "/run", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=755,size=4m"},
+    {"tmpfs", "/tmp", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=4m"},
+    {"tmpfs", "/var/lib", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=755,size=4m"},
+};
+
+static _Noreturn void end_machine(const char *why, int how) {
+    log_write(how == RB_POWER_OFF ? LOG_INFO : LOG_WARN, "init", "%s; the machine %s", why,
+              how == RB_POWER_OFF ? "powers off" : "restarts");
+    sync();
+    reboot(how);
+    log_write(LOG_ERROR, "init", "reboot(2): %s", strerror(errno));
+    for (;;) { // PID 1 must not end
+        pause();
+    }
+}
+
+/// A crash of PID 1 would be a kernel panic without a reason.
+static void on_crash(int number) {
+    static const char text[] = "\r\ninit crashed; the machine powers off\r\n";
+    ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+    (void)written;
+    (void)number;
+    reboot(RB_POWER_OFF);
+    _exit(1);
+}
+
+static void open_console(void) {
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+
+    if (fd < 0) {
+        fd = open("/dev/null", O_RDWR);
+    }
+    for (int i = 0; fd >= 0 && i < 3; i++) {
+        dup2(fd, i);
+    }
+    if (fd > 2) {
+        close(fd);
+    }
+}
+
+static void mount_all(void) {
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        const struct mount_point *m = &mounts[i];
+
+        mkdir(m->path, 0755); // usually there
+        if (mount(m->type, m->path, m->type, m->flags, m->options) < 0 && errno != EBUSY) {
+            log_write(LOG_WARN, "init", "mount %s: %s", m->path, strerror(errno));
+        }
+        if (i == 0) {
+            open_console(); // from here on there is somewhere to write to
+        }
+    }
+}
+
+/// Mixes the processor's generator into the kernel's pool, without credit: on an isolated platform
+/// it is the only source that the host does not see, and the kernel may be told not to trust it.
+static void seed_entropy(void) {
+    unsigned eax, ebx, ecx = 0, edx;
+    unsigned long long words[SEED_WORDS] = {0};
+    ssize_t written;
+    int fd;
+
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & CPUID1_ECX_RDRAND)) {
+        return;
+    }
+    for (unsigned i = 0; i < SEED_WORDS; i++) {
+        __asm__ volatile("rdrand %0" : "=r"(words[i]) : : "cc"); // a failure gives 0: no harm
+    }
+    fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        written = write(fd, words, sizeof(words));
+        (void)written;
+        close(fd);
+    }
+    explicit_bzero(words, sizeof(words));
+}
+
+static pid_t start_supervisor(void) {
+    char *const arguments[] = {"supervisor", NULL};
+    char *const environment[] = {"PATH=/", NULL};
+    pid_t child = fork();
+
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGABRT, SIG_DFL);
+        signal(SIGBUS, SIG_DFL);
+        setsid();
+        execve("/proc/self/exe", arguments, environment);
+        log_write(LOG_ERROR, "init", "exec supervisor: %s", strerror(errno));
+        _exit(127);
+    }
+    return child;
+}
+
+static _Noreturn void end_by_status(int status) {
+    char text[96];
+
+    if (WIFSIGNALED(status)) {
+        snprintf(text, sizeof(text), "the supervisor was ended by signal %d", WTERMSIG(status));
+        end_machine(text, RB_POWER_OFF);
+    }
+    switch (WEXITSTATUS(status)) {
+    case VMM_END_POWER_OFF:
+        end_machine("the guest has ended", RB_POWER_OFF);
+    case VMM_END_RESET:
+        end_machine("the guest asked for a reset", RB_AUTOBOOT);
+    case VMM_END_CRASH:
+        end_machine("the guest crashed (triple fault)", RB_POWER_OFF);
+    case VMM_END_CONFIG:
+        end_machine("the configuration cannot be used", RB_POWER_OFF);
+    default:
+        end_machine("the guest could not be run", RB_POWER_OFF);
+    }
+}
+
+int init_main(int argc, char **argv) {
+    pid_t supervisor, ended;
+    int status = 0;
+
+    (void)argc;
+    (void)argv;
+    if (getpid() != 1) {
+        fprintf(stderr, "parapet init: only as PID 1\n");
+        return 1;
+    }
+    log_init("init", LOG_INFO, STDERR_FILENO);
+    signal(SIGSEGV, on_crash);
+    signal(SIGABRT, on_crash);
+    signal(SIGBUS, on_crash);
+    mount_all();
+    seed_entropy();
+    supervisor = start_supervisor();
+    if (supervisor < 0) {
+        end_machine("the supervisor cannot be started", RB_POWER_OFF);
+    }
+    do { // orphans come to us: reaped and forgotten
+        ended = wait(&status);
+    } while (ended != supervisor && (ended > 0 || errno == EINTR));
+    end_by_status(status);
+}

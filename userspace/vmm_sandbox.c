@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+//
+// The VM worker's system calls once its guest runs: KVM, io_uring on what is open already, its
+// threads, its log. It cannot open a file, start a program or make a socket any more.
+#include "userspace/vmm_sandbox.h"
+
+#include "igvm/base/types.h"
+#include "userspace/sandbox.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+static const struct sandbox_rule rules[] = {
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_RUN),
+    SANDBOX_ALLOW(SYS_io_uring_enter),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SIGNAL_MSI),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_IRQ_LINE),
+    SANDBOX_ALLOW(SYS_write),
+    SANDBOX_ALLOW(SYS_read),
+    SANDBOX_ALLOW(SYS_futex),
+    SANDBOX_ALLOW(SYS_clock_gettime),
+    SANDBOX_ALLOW(SYS_getrandom),
+    SANDBOX_ALLOW(SYS_fstat), // loop_io.c: block device or file?
+    SANDBOX_ALLOW(SYS_writev),
+    SANDBOX_ALLOW(SYS_rt_sigreturn),
+    SANDBOX_ALLOW(SYS_rt_sigprocmask),
+    SANDBOX_ALLOW(SYS_rt_sigaction),
+    SANDBOX_ALLOW(SYS_tkill), // vp_kick and abort
+    SANDBOX_ALLOW(SYS_tgkill),
+    SANDBOX_ALLOW(SYS_gettid),
+    SANDBOX_ALLOW(SYS_getpid),
+    // A guest restart: a new VM, its VPs, their registers.
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_CREATE_VM),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_ENABLE_CAP),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_TSS_ADDR),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_IDENTITY_MAP_ADDR),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_CREATE_IRQCHIP),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_CREATE_PIT2),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_USER_MEMORY_REGION),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_CREATE_VCPU),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_CPUID2),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_MSRS),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_GET_LAPIC),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_LAPIC),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_GET_REGS),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_REGS),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_GET_SREGS),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SET_SREGS),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, 0x5402 /* TCSETS: the terminal back, at the end */),
+    SANDBOX_ALLOW_MASK(SYS_mmap, 2, PROT_EXEC, 0),
+    SANDBOX_ALLOW_MASK(SYS_mprotect, 2, PROT_EXEC, 0),
+    SANDBOX_ALLOW(SYS_munmap),
+    SANDBOX_ALLOW(SYS_mremap),
+    SANDBOX_ALLOW(SYS_madvise),
+    SANDBOX_ALLOW(SYS_brk),
+    SANDBOX_ALLOW(SYS_close),
+    // The control socket and the supervisor's.
+    SANDBOX_ALLOW(SYS_accept4),
+    SANDBOX_ALLOW(SYS_sendto),
+    SANDBOX_ALLOW(SYS_recvfrom),
+    SANDBOX_ALLOW(SYS_sendmsg),
+    SANDBOX_ALLOW(SYS_recvmsg),
+    SANDBOX_ALLOW(SYS_setsockopt),
+    SANDBOX_ALLOW(SYS_fcntl),
+    SANDBOX_ALLOW(SYS_exit),
+    SANDBOX_ALLOW(SYS_exit_group),
+    SANDBOX_ALLOW(SYS_restart_syscall),
+    SANDBOX_REFUSE(SYS_openat, EACCES),
+    SANDBOX_REFUSE(SYS_open, EACCES),
+};
+
+int vmm_sandbox_enter(void) {
+    // uid 0 stays: /dev/kvm's file descriptors need no id, but KVM accounts by mm; without
+    // capabilities and without open(2) the id has no power left.
+    const struct sandbox_policy policy = {
+        .name = "vmm",
+        .rules = rules,
+        .rule_count = ARRAY_COUNT(rules),
+    };
+
+    return sandbox_enter(&policy);
+}
