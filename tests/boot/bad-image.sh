@@ -20,7 +20,6 @@ flip() {
 # expect_stop NAME REGEX: the machine says REGEX on a line with "STOP:" and ends.
 expect_stop() {
     IMAGE=$dir/bad.igvm
-    rm -f "$dir/vtl2.log"
     start_machine
     if wait_vtl2 "STOP:.*($2)|($2)" 60; then
         result pass "$1" "$(grep -Em 1 "STOP:|$2" "$dir/vtl2.log" | cut -c1-110)"
@@ -46,7 +45,7 @@ truncate -s 100 "$dir/bad.igvm"
 expect_stop header-truncated 'STOP:'
 copy
 flip 0
-expect_stop magic 'STOP:.*(magic|signature)'
+expect_stop magic 'STOP:.*fixed header'
 copy
 flip 4
 expect_stop version 'STOP:.*version'
@@ -54,10 +53,24 @@ copy
 flip 60
 expect_stop variable-header 'STOP:.*(checksum|CRC)'
 
-# The first bzImage in the file is VTL2's kernel (loader/layout.h: lowest address first).
-header=$(grep -abo HdrS "$good" | head -n 1 | cut -d: -f1)
-if [ -n "$header" ]; then
-    copy
-    flip $((header + 1048576))
-    expect_stop kernel-flipped 'STOP:.*kernel'
-fi
+# flip_payload FILE OFFSET: inverts the byte of the image that holds that byte of a payload. Page
+# data keeps the order of its bytes within a page, so 16 bytes of the payload find the place.
+flip_payload() {
+    local pattern at
+    [ -f "$1" ] || give_up payload "$1 was not built"
+    pattern=$(dd if="$1" bs=1 skip="$2" count=16 status=none | od -An -v -tx1 | sed 's/ /\\x/g')
+    at=$(grep -abobUP -m 1 "$pattern" "$dir/bad.igvm" | head -n 1 | cut -d: -f1)
+    [ -n "$at" ] || give_up payload "byte $2 of $1 is not in the image"
+    flip "$at"
+}
+
+# The shim verifies VTL2's kernel and initrd; the VMM the guest's.
+copy
+flip_payload build/kernel/bzImage 1048576
+expect_stop kernel-flipped 'STOP:.*kernel'
+copy
+flip_payload "${VTL2_INITRD:-build/initrd.cpio}" 200000
+expect_stop initrd-flipped 'STOP:.*initrd'
+copy
+flip_payload build/guest/vmlinuz 1048576
+expect_stop guest-kernel-flipped '(kernel.*(SHA-384|digest|hash|damaged))'

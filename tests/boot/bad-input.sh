@@ -19,7 +19,9 @@ expect() {
 MEM=80M start_machine
 expect memory-80M 'STOP:.*memory'
 MEM=128M start_machine
-expect memory-128M 'memory'
+expect memory-128M 'STOP:.*memory'
+MEM=200M start_machine
+expect memory-200M 'STOP:.*memory'
 
 printf '{"disks": [' >"$dir/host.json"
 start_machine

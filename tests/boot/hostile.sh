@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M
-start_machine
+GUEST_KEYS='"on_crash": "restart", ' start_machine
 guest_ready
 for part in pci mmio memory ports; do
     TEST_SECONDS=300 guest_test hostile "$part"

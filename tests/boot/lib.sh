@@ -120,7 +120,7 @@ host_config() {
     disks=$(IFS=,; echo "${config_disks[*]}")
     cat <<JSON
 {
-  "guest": {"command_line_append": "$1"},
+  "guest": {${GUEST_KEYS:-}"command_line_append": "$1"},
   "disks": [$disks]
 }
 JSON
@@ -150,6 +150,7 @@ start_qemu() {
     # Opened for reading and writing: no end sees the other one go away, and opening never blocks.
     exec {console_in}<>"$dir/in.fifo" {console_out}<>"$dir/out.fifo"
     exec {qmp_in}<>"$dir/qmp.in" {qmp_out}<>"$dir/qmp.out"
+    rm -f "$dir/vtl2.log" "$dir/qmp-ready"
     : >"$dir/console.log"
     qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu "${CPU:-max,+svm}" -m "$MEM" -smp "$SMP" \
         -nodefaults -display none "${REBOOT:--no-reboot}" -device isa-debug-exit,iobase=0xf4,iosize=4 \

@@ -42,8 +42,15 @@
     .globl entry64
 entry64:
     cli
+    cld
     lea stack_end(%rip), %rsp
-    mov %rsi, %rdi
+    mov %rsi, %rbx
+    lea bss_start(%rip), %rdi   // the loader need not have cleared it
+    lea bss_end(%rip), %rcx
+    sub %rdi, %rcx
+    xor %eax, %eax
+    rep stosb
+    mov %rbx, %rdi
     call bare_main
 1:  hlt
     jmp 1b
