@@ -353,6 +353,7 @@ static int after_load(void *self) {
     uint32_t ns;
 
     if (offset_s > MAX_OFFSET_S || offset_s < -MAX_OFFSET_S) {
+        rtc->state.offset_s = 0; // whoever goes on all the same must not compute with it
         return -EINVAL;
     }
     rtc->seen_ns = loop_now_ns(rtc->loop);
