@@ -334,6 +334,9 @@ void vtpm_client_init(struct vtpm_client *c, struct loop *loop, int fd) {
 
 void vtpm_client_attach(struct vtpm_client *c, int fd) {
     pthread_mutex_lock(&c->lock);
+    if (fd < 0) {
+        c->dead = false; // what waits for the next one ends too: there is none
+    }
     die(c, NULL);
     if (c->attach_fd >= 0) {
         close(c->attach_fd); // never came to life: what waited for it is the new one's

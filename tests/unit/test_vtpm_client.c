@@ -357,6 +357,15 @@ static void test_attach(void **state) {
     submit(f);
     feed_response(f, expect(f, VTPM_COMMAND));
     assert_int_equal(f->command_result, 12);
+    // One that never comes to life and has no successor.
+    vtpm_client_attach(&f->client, some_fd());
+    assert_int_equal(power(f), 0);
+    vtpm_client_attach(&f->client, -1);
+    assert_true(fake_loop_run(&f->fl));
+    assert_int_equal(f->power_done_count, 2);
+    assert_int_equal(f->power_result, -EIO);
+    assert_dead(f);
+    vtpm_client_attach(&f->client, some_fd());
     // Close with everything under way.
     submit(f);
     power(f);
