@@ -20,7 +20,7 @@ static int read_contents(struct manifest *manifest, struct manifest_region *regi
         igvmtool_error_set(manifest->error, "out of memory");
         return -ENOMEM;
     }
-    snprintf(path, room, "%s/%s", manifest->folder, region->file);
+    snprintf(path, room, "%s%s", manifest->folder, region->file);
     rc = igvmtool_read_file(absolute ? region->file : path, &region->data, &why);
     free(path);
     if (rc != 0) {

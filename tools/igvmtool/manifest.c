@@ -228,7 +228,7 @@ int manifest_parse(struct manifest *manifest, const char *name, const void *text
     yyjson_read_err why;
 
     *manifest = (struct manifest){.file = name, .error = error};
-    manifest->folder = slash == NULL ? strdup(".") : strndup(name, (size_t)(slash - name) + 1);
+    manifest->folder = slash == NULL ? strdup("") : strndup(name, (size_t)(slash - name) + 1);
     if (manifest->folder == NULL) {
         igvmtool_error_set(error, "out of memory");
         return -ENOMEM;

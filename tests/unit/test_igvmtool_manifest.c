@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+//
+// igvmtool: manifests: what they become, what is wrong with them and how it is said, and that the
+// same manifest always becomes the same bytes.
+
+#include "tools/igvmtool/manifest.h"
+
+#include "igvm/base/bytes.h"
+#include "igvm/igvm_vp.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define NATIVE "{\"platforms\": [{\"type\": \"native\"}], \"regions\": ["
+#define END    "]}"
+
+static int parse(struct manifest *manifest, const char *text, struct igvmtool_error *error) {
+    error->text[0] = '\0';
+    return manifest_parse(manifest, "folder/m.json", text, strlen(text), error);
+}
+
+/// The manifest is refused and the message has this in it.
+static void expect_refusal(const char *text, const char *message) {
+    struct igvmtool_bytes image = {0};
+    struct igvmtool_error error;
+    struct manifest manifest;
+    int rc = parse(&manifest, text, &error);
+
+    if (rc == 0) {
+        rc = manifest_load(&manifest);
+    }
+    if (rc == 0) {
+        rc = manifest_check_layout(&manifest);
+    }
+    if (rc == 0) {
+        rc = manifest_emit(&manifest, &image);
+    }
+    if (rc == 0 || strstr(error.text, message) == NULL) {
+        fail_msg("wanted \"%s\", got %d \"%s\" for %s", message, rc, error.text, text);
+    }
+    igvmtool_bytes_free(&image);
+    manifest_free(&manifest);
+}
+
+static void says_what_is_wrong(void **state) {
+    static const char *const wrong[][2] = {
+        {"{", "folder/m.json: byte "},
+        {"[]", "$: must be an object"},
+        {"{\"platforms\": [], \"regions\": []}", "$.platforms: is empty"},
+        {"{\"regions\": []}", "$.platforms: must be an array"},
+        {"{\"platforms\": [{\"type\": \"vms\"}], \"regions\": []}",
+         "$.platforms[0].type: must be one of: native, vsm, snp"},
+        {"{\"platforms\": [{\"type\": \"tdx\"}, {\"type\": \"tdx\"}], \"regions\": []}",
+         "$.platforms[1].type: is declared twice"},
+        {"{\"platforms\": [{\"type\": \"tdx\"}], \"regions\": [], \"colour\": 1}",
+         "unknown member \"colour\"; known here: $schema, description, format_version"},
+        {"{\"platforms\": [{\"type\": \"tdx\"}], \"regions\": [], \"format_version\": 3}",
+         "$.format_version: is 0x3, at most 0x2 is possible"},
+        {NATIVE "7" END, "$.regions[0]: must be an object"},
+        {NATIVE "{\"kind\": \"dta\"}" END, "$.regions[0].kind: must be one of: data, page_tables"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": \"0x1001\", \"size\": \"4K\"}" END,
+         "$.regions[0].gpa: is 0x1001, no multiple of 0x1000"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": -4096, \"size\": \"4K\"}" END,
+         "$.regions[0].gpa: must be a number"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": \"0x10Q\", \"size\": \"4K\"}" END,
+         "$.regions[0].gpa: must be a number"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0}" END, "$.regions[0].size: is missing"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"size\": 0}" END,
+         "$.regions[0].size: must not be zero"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": \"0xfffffffffffff000\", \"size\": \"4K\"}" END,
+         "goes past the end of the address space"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"size\": \"4K\", \"platforms\": [\"snp\"]}" END,
+         "$.regions[0].platforms[0]: is not declared: add it to $.platforms"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"size\": \"4K\", \"platforms\": []}" END,
+         "$.regions[0].platforms: is empty"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"file\": \"does-not-exist\"}" END,
+         "$.regions[0] (data): folder/does-not-exist: cannot open"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"file\": \"\"}" END,
+         "$.regions[0].file: is empty"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"size\": \"8K\", \"name\": \"low\"},"
+                "{\"kind\": \"data\", \"gpa\": \"4K\", \"size\": \"4K\", \"name\": \"high\"}" END,
+         "$.regions[1] (high): [0x1000, 0x2000) overlaps low [0x0, 0x2000): move one"},
+        {NATIVE "{\"kind\": \"data\", \"gpa\": 0, \"size\": \"4K\", \"name\": \"x\"},"
+                "{\"kind\": \"data\", \"gpa\": \"4K\", \"size\": \"4K\", \"name\": \"x\"}" END,
+         "$.regions[1] (x): has the name of $.regions[0]"},
+        {NATIVE "{\"kind\": \"page_tables\", \"gpa\": 0, \"map_bytes\": \"2M\"}" END,
+         "$.regions[0].map_bytes: must be a multiple of 1G"},
+        {NATIVE "{\"kind\": \"page_tables\", \"gpa\": 0, \"size\": \"4K\"}" END,
+         "has 0x6000 bytes of contents, its size is 0x1000"},
+        {NATIVE "{\"kind\": \"shim_config\", \"gpa\": 0, \"vtl2_ram_end\": \"1M\"}" END,
+         "$.regions[0].vtl2_ram_end: must be a multiple of 2M"},
+        {NATIVE "{\"kind\": \"shim_config\", \"gpa\": 0, \"vtl2_ram_end\": \"2M\", \"payloads\": "
+                "[{\"kind\": \"kernel\", \"region\": \"k\"}]}" END,
+         "payload \"k\" is no data region with a file"},
+        {NATIVE "{\"kind\": \"shim_config\", \"gpa\": 0, \"vtl2_ram_end\": \"2M\", \"flags\": "
+                "[\"no\"]}" END,
+         "$.regions[0].flags[0]: must be one of: allow-host-command-line"},
+        {NATIVE "{\"kind\": \"parameter_area\", \"gpa\": 0, \"size\": \"4K\", \"parameters\": "
+                "[{\"type\": \"page_data\"}]}" END,
+         "$.regions[0].parameters[0].type: must be one of: vp_count"},
+        {NATIVE "{\"kind\": \"parameter_area\", \"gpa\": 0, \"size\": \"4K\", \"parameters\": "
+                "[{\"type\": \"vp_count\", \"offset\": 4094}]}" END,
+         "$.regions[0].parameters[0].offset: leaves less than the 4 bytes that it needs"},
+        {NATIVE "{\"kind\": \"vp_context\", \"registers\": {\"eax\": 1}}" END,
+         "$.regions[0].registers: has an unknown member \"eax\"; known here: rax, rcx"},
+        {NATIVE "{\"kind\": \"header\", \"type\": \"policy\", \"fields\": {}}" END,
+         "$.regions[0].type: is no header type"},
+        {NATIVE "{\"kind\": \"header\", \"type\": \"error_range\", \"fields\": {\"size\": 1}}" END,
+         "unknown member \"size\"; known here: gpa, size_bytes"},
+        {NATIVE "{\"kind\": \"header\", \"type\": \"error_range\", \"fields\": {}}" END,
+         "is no valid file: error_range at file offset 0x38: rule broken: a range is not empty"},
+        {"{\"format_version\": 1, \"platforms\": [{\"type\": \"native\"}], \"regions\": "
+         "[{\"kind\": \"vp_context\"}]}",
+         "a native VP context needs format version 2"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        expect_refusal(wrong[i][0], wrong[i][1]);
+    }
+}
+
+/// A folder with a payload of 5000 bytes and a manifest that uses it; removed by remove_folder().
+struct folder {
+    char path[64];
+    char manifest[96];
+    char payload[96];
+};
+
+static const char image_text[] =
+    "{\"platforms\": [{\"type\": \"native\"}, {\"type\": \"vsm\", \"highest_vtl\": 2},"
+    " {\"type\": \"snp\", \"highest_vtl\": 2}], \"regions\": ["
+    "{\"kind\": \"header\", \"type\": \"guest_policy\", \"platforms\": [\"snp\"],"
+    " \"fields\": {\"policy\": \"0x30000\"}},"
+    "{\"kind\": \"page_tables\", \"gpa\": \"0x280000\"},"
+    "{\"kind\": \"shim_config\", \"name\": \"config\", \"gpa\": \"0x290000\", \"size\": \"8K\","
+    " \"vtl2_ram_end\": \"96M\", \"command_line\": \"quiet\", \"image_version\": \"1\","
+    " \"flags\": [\"allow-host-config\"],"
+    " \"payloads\": [{\"kind\": \"initrd\", \"region\": \"initrd\"}]},"
+    "{\"kind\": \"parameter_area\", \"gpa\": \"0x2a0000\", \"size\": \"16K\","
+    " \"parameters\": [{\"type\": \"memory_map\"}, {\"type\": \"vp_count\", \"offset\": 8192}]},"
+    "{\"kind\": \"data\", \"name\": \"initrd\", \"gpa\": \"0x5000000\", \"file\": \"payload\","
+    " \"unmeasured\": true, \"size\": \"12K\"},"
+    "{\"kind\": \"vp_context\", \"platforms\": [\"native\", \"vsm\"],"
+    " \"registers\": {\"rip\": \"0x200000\", \"cr3\": \"0x280000\", \"rdi\": 1}},"
+    "{\"kind\": \"vp_context\", \"platforms\": [\"snp\"], \"gpa\": \"0x2ff000\","
+    " \"registers\": {\"rip\": \"0x200000\", \"cr3\": \"0x280000\"}}]}";
+
+static void make_folder(struct folder *folder) {
+    struct igvmtool_error error;
+    uint8_t payload[5000];
+
+    strcpy(folder->path, "/tmp/igvmtool.XXXXXX");
+    assert_non_null(mkdtemp(folder->path));
+    snprintf(folder->manifest, sizeof(folder->manifest), "%s/m.json", folder->path);
+    snprintf(folder->payload, sizeof(folder->payload), "%s/payload", folder->path);
+    memset(payload, 'p', sizeof(payload));
+    assert_int_equal(igvmtool_write_file(folder->payload, payload, sizeof(payload), &error), 0);
+}
+
+static void remove_folder(const struct folder *folder) {
+    unlink(folder->payload);
+    assert_int_equal(rmdir(folder->path), 0); // nothing else is left behind
+}
+
+static struct igvmtool_bytes build_image(const struct folder *folder) {
+    struct igvmtool_error error;
+    struct igvmtool_bytes image;
+    struct manifest manifest;
+
+    assert_int_equal(
+        manifest_parse(&manifest, folder->manifest, image_text, strlen(image_text), &error), 0);
+    assert_int_equal(manifest_load(&manifest), 0);
+    assert_int_equal(manifest_check_layout(&manifest), 0);
+    assert_int_equal(manifest_emit(&manifest, &image), 0);
+    manifest_free(&manifest);
+    return image;
+}
+
+static void builds_the_same_bytes_twice(void **state) {
+    struct folder folder;
+    struct igvmtool_bytes a;
+    struct igvmtool_bytes b;
+
+    (void)state;
+    make_folder(&folder);
+    a = build_image(&folder);
+    b = build_image(&folder);
+    assert_int_equal(a.size_bytes, b.size_bytes);
+    assert_memory_equal(a.data, b.data, a.size_bytes);
+    igvmtool_bytes_free(&a);
+    igvmtool_bytes_free(&b);
+    remove_folder(&folder);
+}
+
+/// Guest memory as the image sets it up for native, from the lowest of these addresses.
+static void copy_memory(const struct igvm_file *file, uint64_t start, uint8_t *out, size_t size) {
+    struct igvm_iter iter = igvm_iter_start(file);
+    struct igvm_header header;
+    struct igvm_error error;
+
+    while (igvm_iter_next(&iter, &header, &error) > 0) {
+        const uint8_t *data;
+        uint64_t data_bytes;
+
+        if (header.type == IGVM_VHT_PAGE_DATA && header.u.page_data.gpa >= start &&
+            header.u.page_data.gpa < start + size) {
+            assert_int_equal(igvm_header_data(file, &header, &data, &data_bytes), 0);
+            memset(out + (header.u.page_data.gpa - start), 0, 4096);
+            if (data != NULL) {
+                memcpy(out + (header.u.page_data.gpa - start), data, 4096);
+            }
+        }
+    }
+}
+
+static void generates_page_tables_and_configuration(void **state) {
+    // SHA-384 of 5000 times 'p', from sha384sum.
+    static const uint8_t digest_start[4] = {0x6d, 0xd4, 0x7e, 0xb7};
+    struct shim_config config;
+    struct igvm_error error;
+    struct igvm_file file;
+    struct folder folder;
+    struct igvmtool_bytes image;
+    uint8_t *memory = malloc(0x6000);
+
+    (void)state;
+    make_folder(&folder);
+    image = build_image(&folder);
+    assert_int_equal(igvm_open(&file, image.data, image.size_bytes, &error), 0);
+    copy_memory(&file, 0x280000, memory, 0x6000);
+    assert_int_equal(load_le64(memory), 0x281003);
+    assert_int_equal(load_le64(memory + 8), 0);
+    assert_int_equal(load_le64(memory + 0x1000 + 3 * 8), 0x285003);
+    assert_int_equal(load_le64(memory + 0x1000 + 4 * 8), 0);
+    assert_int_equal(load_le64(memory + 0x2000), 0x83);
+    assert_int_equal(load_le64(memory + 0x6000 - 8), 0xffe00083);
+
+    copy_memory(&file, 0x290000, memory, 0x2000);
+    memcpy(&config, memory, sizeof(config));
+    assert_memory_equal(&config.magic, "PRPTCFG1", 8);
+    assert_int_equal(config.payload_count, 1);
+    assert_int_equal(config.vtl2_ram_end_gpa, 0x6000000);
+    assert_int_equal(config.flags, SHIM_FLAG_ALLOW_HOST_CONFIG);
+    assert_int_equal(config.payloads[0].kind, SHIM_PAYLOAD_INITRD);
+    assert_int_equal(config.payloads[0].gpa, 0x5000000);
+    assert_int_equal(config.payloads[0].size_bytes, 5000);
+    assert_memory_equal(config.payloads[0].sha384, digest_start, sizeof(digest_start));
+    assert_string_equal(config.command_line, "quiet");
+    assert_string_equal(config.image_version, "1");
+
+    copy_memory(&file, 0x5000000, memory, 0x3000);
+    assert_int_equal(memory[4999], 'p');
+    assert_int_equal(memory[5000], 0);
+    free(memory);
+    igvmtool_bytes_free(&image);
+    remove_folder(&folder);
+}
+
+/// One start state, three formats.
+static void writes_each_platforms_context(void **state) {
+    struct igvm_supported_platform platform;
+    struct igvm_header header;
+    struct igvm_error error;
+    struct igvm_iter iter;
+    struct igvm_file file;
+    struct folder folder;
+    struct igvmtool_bytes image;
+    struct igvm_vp vp;
+    unsigned found = 0;
+
+    (void)state;
+    make_folder(&folder);
+    image = build_image(&folder);
+    assert_int_equal(igvm_open(&file, image.data, image.size_bytes, &error), 0);
+    iter = igvm_iter_start(&file);
+    while (igvm_iter_next(&iter, &header, &error) > 0) {
+        if (header.type != IGVM_VHT_VP_CONTEXT) {
+            continue;
+        }
+        assert_int_equal(igvm_find_platform_by_mask(&file, igvm_header_mask(&header), &platform),
+                         0);
+        assert_int_equal(igvm_vp_read(&file, &header, &platform, &vp, &error), 0);
+        found |= 1u << vp.format;
+        if (vp.format == IGVM_VP_FORMAT_NATIVE) {
+            assert_int_equal(vp.native.rip, 0x200000);
+            assert_int_equal(vp.native.cr0, 0x80000031);
+            assert_int_equal(vp.native.efer, 0x500);
+            assert_int_equal(vp.native.rdi, 1);
+        } else if (vp.format == IGVM_VP_FORMAT_VBS) {
+            assert_int_equal(vp.vtl, 2);
+            assert_int_equal(igvm_vp_register(&vp, 0).register_name, 0x20007); // RDI
+            assert_int_equal(igvm_vp_register(&vp, 1).register_name, 0x20010); // RIP
+            assert_int_equal(load_le64(igvm_vp_register(&vp, 1).value), 0x200000);
+        } else {
+            assert_int_equal(vp.vmsa_gpa.value, 0x2ff000);
+            assert_int_equal(load_le64(vp.data + 0x178), 0x200000); // RIP
+            assert_int_equal(load_le64(vp.data + 0xd0), 0x1500);    // EFER with SVME
+            assert_int_equal(load_le16(vp.data + 0x12), 0xa9b);     // CS attributes
+        }
+    }
+    assert_int_equal(found, 1u << IGVM_VP_FORMAT_NATIVE | 1u << IGVM_VP_FORMAT_VBS |
+                                1u << IGVM_VP_FORMAT_VMSA);
+    igvmtool_bytes_free(&image);
+    remove_folder(&folder);
+}
+
+static void reads_numbers(void **state) {
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } good[] = {{"0", 0},          {"4096", 4096},     {"0x1000", 4096},
+                {"4K", 4096},      {"2M", 0x200000},   {"4G", 1ull << 32},
+                {"0x10K", 0x4000}, {"1T", 1ull << 40}, {"0xffffffffffffffff", UINT64_MAX}};
+    static const char *const bad[] = {
+        "",   "K", "-1", " 1", "1 ", "0x", "1KB", "20000000000000000000", "0xffffffffffffffffK",
+        "1.5"};
+    uint64_t value;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        assert_int_equal(igvmtool_parse_number(good[i].text, &value), 0);
+        assert_true(value == good[i].value);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        assert_int_equal(igvmtool_parse_number(bad[i], &value), -EINVAL);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(builds_the_same_bytes_twice),
+        cmocka_unit_test(generates_page_tables_and_configuration),
+        cmocka_unit_test(writes_each_platforms_context),
+        cmocka_unit_test(reads_numbers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
