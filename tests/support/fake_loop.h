@@ -37,11 +37,11 @@ struct fake_loop {
     uint64_t fua_count;
     // What LOOP_READ, LOOP_WRITE and LOOP_POLL_IN act on. An empty input keeps a read or poll
     // waiting until input_closed.
-    uint8_t input[FAKE_LOOP_MAX_STREAM];
     size_t input_bytes;
     bool input_closed;
-    uint8_t output[FAKE_LOOP_MAX_STREAM];
     size_t output_bytes;
+    uint8_t input[FAKE_LOOP_MAX_STREAM];
+    uint8_t output[FAKE_LOOP_MAX_STREAM];
 };
 
 /// Sets up a loop; its clock starts at 1 s, so that "a second ago" exists. file may be NULL.

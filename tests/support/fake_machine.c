@@ -7,20 +7,35 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/// Pages of zeroes with an inaccessible one behind them: cheap when few are touched, so that a
+/// fuzzer may make a machine per input, and an overrun is a fault.
+static void *map_pages(size_t size_bytes) {
+    uint8_t *at = mmap(NULL, size_bytes + PAGE_SIZE_4K, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    CHECK(at != MAP_FAILED);
+    CHECK(mprotect(at + size_bytes, PAGE_SIZE_4K, PROT_NONE) == 0);
+    return at;
+}
+
+static void unmap_pages(void *at, size_t size_bytes) {
+    CHECK(munmap(at, size_bytes + PAGE_SIZE_4K) == 0);
+}
 
 static uint8_t *add_ram(struct fake_machine *m, uint64_t start, uint64_t end) {
-    uint8_t *host = aligned_alloc(PAGE_SIZE_4K, end - start);
+    uint8_t *host = map_pages(end - start);
 
-    CHECK(host);
-    memset(host, 0, end - start);
     CHECK(guest_memory_add(&m->gm, (struct gpa_range){start, end}, host) == 0);
     return host;
 }
 
-struct fake_machine *fake_machine_new(void) {
-    struct fake_machine *m = calloc(1, sizeof(*m));
+#define MACHINE_BYTES ((sizeof(struct fake_machine) + PAGE_SIZE_4K - 1) & ~(size_t)0xFFF)
 
-    CHECK(m);
+struct fake_machine *fake_machine_new(void) {
+    struct fake_machine *m = map_pages(MACHINE_BYTES);
+
     fake_loop_init(&m->fl, NULL, 0);
     m->pio = bus_new("pio", 0x10000);
     m->mmio = bus_new("mmio", UINT64_C(1) << 46);
@@ -34,10 +49,10 @@ struct fake_machine *fake_machine_new(void) {
 void fake_machine_free(struct fake_machine *m) {
     bus_free(m->pio);
     bus_free(m->mmio);
-    free(m->low_host);
-    free(m->mid_host);
-    free(m->high_host);
-    free(m);
+    unmap_pages(m->low_host, FAKE_RAM_BORDER);
+    unmap_pages(m->mid_host, FAKE_RAM_END - FAKE_RAM_BORDER);
+    unmap_pages(m->high_host, FAKE_HIGH_END - FAKE_HIGH_START);
+    unmap_pages(m, MACHINE_BYTES);
 }
 
 void fake_set_line(void *machine, uint32_t line, bool level) {
