@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# igvmtool from the command line: exit codes, what is left on disk after a failure, and an
+# independent reading of what it wrote, with od and the published numbers instead of our library.
+set -euo pipefail
+export LC_ALL=C
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+tool=${IGVMTOOL:-$top/build/host/igvmtool}
+[ -x "$tool" ] || { echo "no $tool: run make build/host/igvmtool"; exit 77; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+
+fail() { echo "FAIL: $*"; exit 1; }
+
+# status WANTED COMMAND...: its output stays in $dir/out.
+status() {
+    local wanted=$1 got=0
+    shift
+    "$@" >out 2>&1 || got=$?
+    [ "$got" = "$wanted" ] || { cat out; fail "exit status $got, not $wanted: $*"; }
+}
+
+says() { grep -qF -- "$1" out || { cat out; fail "did not say: $1"; }; }
+
+u32() { od -An -tu4 --endian=little -j "$2" -N 4 "$1" | tr -d ' '; }
+u64() { od -An -tu8 --endian=little -j "$2" -N 8 "$1" | tr -d ' '; }
+
+head -c 10000 /dev/zero | tr '\0' 'x' >payload
+manifest() {
+    cat <<JSON
+{ "platforms": [ { "type": "native" }, { "type": "vsm", "highest_vtl": 2 } ],
+  "regions": [
+    { "kind": "data", "name": "low", "gpa": "0x200000", "file": "payload", "unmeasured": true },
+    { "kind": "data", "name": "zero", "gpa": "${1:-0x204000}", "size": "8K", "platforms": ["vsm"] },
+    { "kind": "parameter_area", "gpa": "0x300000", "size": "4K",
+      "parameters": [ { "type": "vp_count", "offset": 64 } ] },
+    { "kind": "vp_context", "platforms": ["native"],
+      "registers": { "rip": "0x200010", "rdi": ${2:-0} } }
+  ] }
+JSON
+}
+manifest >a.json
+
+# ---- exit codes ------------------------------------------------------------------------------------
+status 2 "$tool"
+says "usage: igvmtool COMMAND"
+status 0 "$tool" help
+status 0 "$tool" help types
+says "0x302 page_data: gpa compatibility_mask file_offset flags data_type"
+status 2 "$tool" frobnicate
+status 2 "$tool" build a.json
+status 2 "$tool" build missing.json -o a.igvm
+says "missing.json: cannot open"
+status 0 "$tool" build a.json -o a.igvm --verbose
+says "+ 0000000000200000  0000000000203000"
+status 0 "$tool" check a.igvm
+status 2 "$tool" check missing.igvm
+status 2 "$tool" check
+status 0 "$tool" dump a.igvm
+says "page_data              gpa=0x200000 compatibility_mask=0x3"
+says "... 3 pages, up to gpa 0x203000"
+status 0 "$tool" dump --json a.igvm
+
+# ---- determinism; differences ----------------------------------------------------------------------
+status 0 "$tool" build a.json -o b.igvm
+cmp a.igvm b.igvm || fail "two builds of one manifest differ"
+status 0 "$tool" diff a.igvm b.igvm
+manifest 0x205000 7 >b.json
+status 0 "$tool" build b.json -o b.igvm
+status 1 "$tool" diff a.igvm b.igvm
+says "< page_data gpa=0x204000"
+says "> page_data gpa=0x206000"
+says "data at 0x38: 00 | 07"
+status 2 "$tool" diff a.igvm
+
+# ---- a failed build leaves the old file and nothing else ---------------------------------------------
+cp a.igvm old.igvm
+manifest 0x202000 >c.json
+status 2 "$tool" build c.json -o a.igvm
+says "c.json: \$.regions[1] (zero): [0x202000, 0x204000) overlaps low"
+cmp a.igvm old.igvm || fail "a failed build changed the output"
+[ "$(find . -name 'a.igvm*' | wc -l)" = 1 ] || fail "a temporary file was left behind"
+
+# ---- damage ------------------------------------------------------------------------------------------
+cp a.igvm bad.igvm
+printf '\377' | dd of=bad.igvm bs=1 seek=40 conv=notrunc status=none
+status 1 "$tool" check bad.igvm
+says "bad.igvm: fixed header at file offset 0x14: rule broken: the checksum"
+head -c 100 a.igvm >bad.igvm
+status 1 "$tool" check bad.igvm
+says "total_file_size is the size of the file"
+
+# ---- extraction --------------------------------------------------------------------------------------
+status 0 "$tool" extract a.igvm --region low --manifest a.json -o x
+cmp x payload || fail "the extracted region differs"
+status 0 "$tool" extract a.igvm --gpa 0x200000 -o x
+[ "$(stat -c %s x)" = 12288 ] || fail "the run of pages is not 3 pages long"
+status 0 "$tool" extract a.igvm --gpa 0x200ff0 --size 32 -o x
+cmp -n 32 x payload || fail "a range across pages differs"
+status 2 "$tool" extract a.igvm --gpa 0x204000 -o x
+says "imports no page at 0x204000"
+status 0 "$tool" extract a.igvm --gpa 0x204000 --platform vsm -o x
+status 0 "$tool" extract a.igvm --index 2 -o x
+[ "$(stat -c %s x)" = 4096 ] || fail "a page's data is not 4096 bytes"
+status 2 "$tool" extract a.igvm --index 999 -o x
+status 2 "$tool" extract a.igvm -o x
+
+# ---- read once more, without our library -------------------------------------------------------------
+[ "$(head -c 4 a.igvm)" = IGVM ] || fail "magic"
+[ "$(u32 a.igvm 4)" = 2 ] || fail "version"
+[ "$(u32 a.igvm 16)" = "$(stat -c %s a.igvm)" ] || fail "total file size"
+[ "$(u32 a.igvm 24)" = 0 ] || fail "architecture"
+[ "$(u32 a.igvm 28)" = 4096 ] || fail "page size"
+off=$(u32 a.igvm 8)
+end=$((off + $(u32 a.igvm 12)))
+types=
+while [ "$off" -lt "$end" ]; do
+    type=$(u32 a.igvm "$off")
+    length=$(u32 a.igvm $((off + 4)))
+    types="$types $(printf %x "$type"):$length"
+    if [ "$type" = $((0x302)) ] && [ "$(u64 a.igvm $((off + 8)))" = $((0x202000)) ]; then
+        [ "$(u32 a.igvm $((off + 16)))" = 3 ] || fail "page data: mask"
+        [ "$(u32 a.igvm $((off + 24)))" = 2 ] || fail "page data: flags"
+        data=$(u32 a.igvm $((off + 20)))
+    fi
+    if [ "$type" = $((0x304)) ]; then
+        context=$(u32 a.igvm $((off + 20)))
+        [ "$(u64 a.igvm $((context + 128)))" = $((0x200010)) ] || fail "VP context: RIP"
+    fi
+    off=$((off + 8 + (length + 7) / 8 * 8))
+done
+[ "$off" = "$end" ] || fail "the headers do not end where they should"
+wanted=" 1:16 1:16 302:24 302:24 302:24 302:24 302:24 301:16 307:8 303:16 304:20"
+[ "$types" = "$wanted" ] || fail "headers are$types, not$wanted"
+# The third page of the payload: 10000 - 8192 bytes, then zeroes.
+tail -c +$((data + 1)) a.igvm | head -c 4096 >page
+head -c 1808 page | cmp -s - <(head -c 1808 payload) || fail "page data"
+tail -c +1809 page | tr -d '\0' | cmp -s - /dev/null || fail "page padding"
+# gzip's trailer holds the same CRC-32: fixed and variable headers with the checksum as zero.
+(head -c 20 a.igvm; printf '\0\0\0\0'; tail -c +25 a.igvm | head -c $((end - 24))) >headers
+[ "$(gzip -c headers | tail -c 8 | head -c 4 | od -An -tu4 | tr -d ' ')" = "$(u32 a.igvm 20)" ] ||
+    fail "checksum"
+echo "igvmtool: all as documented"
