@@ -218,12 +218,12 @@ static void go_idle(struct tpm_crb *crb) {
 /// Makes a locality the active one; with it, its wait and its beenSeized end.
 static void grant(struct tpm_crb *crb, uint8_t locality) {
     crb->state.active_locality = locality;
-    crb->state.requests &= (uint8_t) ~(1u << locality);
-    crb->state.seized &= (uint8_t) ~(1u << locality);
+    crb->state.requests &= 0xFFu ^ 1u << locality;
+    crb->state.seized &= 0xFFu ^ 1u << locality;
 }
 
 static void relinquish(struct tpm_crb *crb, uint8_t locality) {
-    crb->state.requests &= (uint8_t) ~(1u << locality);
+    crb->state.requests &= 0xFFu ^ 1u << locality;
     if (crb->state.active_locality != locality) {
         return;
     }
@@ -393,7 +393,7 @@ static enum bus_result access_mmio(void *self, struct bus_access *access) {
         uint32_t ones = (uint32_t)(UINT32_MAX >> (32 - 8 * (stop - start)));
 
         if (access->is_write) {
-            uint32_t value = ((uint32_t)(access->value >> in_access) & ones) << in_word;
+            uint32_t value = (uint32_t)(access->value >> in_access & ones) << in_word;
 
             if (off >= TPM_CRB_DATA_OFF) {
                 write_data(crb, locality, off, value, ones << in_word);
