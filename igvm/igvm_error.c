@@ -10,7 +10,7 @@
 #include <errno.h>
 
 static const char *const rule_texts[IGVM_RULE_COUNT] = {
-#define IGVM_RULE_TEXT(name, text) [IGVM_RULE_##name] = text,
+#define IGVM_RULE_TEXT(name, text) [IGVM_RULE_##name] = (text),
     IGVM_RULES(IGVM_RULE_TEXT)
 #undef IGVM_RULE_TEXT
 };

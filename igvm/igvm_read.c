@@ -169,7 +169,7 @@ uint32_t igvm_header_mask(const struct igvm_header *header) {
 static int find_platform(const struct igvm_file *file, uint32_t mask, uint32_t type,
                          struct igvm_supported_platform *platform) {
     struct igvm_iter iter = igvm_iter_start(file);
-    struct igvm_header header;
+    struct igvm_header header = {0};
     struct igvm_error error;
 
     // Platform headers come first: an unsupported order ends the search early, never wrongly.

@@ -7,9 +7,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/// A line of the map, for sorting.
+struct line {
+    const struct manifest_region *region;
+};
+
 static int by_address(const void *left, const void *right) {
-    const struct manifest_region *a = *(const struct manifest_region *const *)left;
-    const struct manifest_region *b = *(const struct manifest_region *const *)right;
+    const struct manifest_region *a = ((const struct line *)left)->region;
+    const struct manifest_region *b = ((const struct line *)right)->region;
 
     if (a->gpa != b->gpa) {
         return a->gpa < b->gpa ? -1 : 1;
@@ -38,7 +43,7 @@ static void print_platforms(const struct manifest *manifest, uint32_t mask, FILE
 }
 
 void manifest_print_map(const struct manifest *manifest, FILE *out) {
-    const struct manifest_region **order = calloc(manifest->region_count + 1, sizeof(*order));
+    struct line *order = calloc(manifest->region_count + 1, sizeof(*order));
     uint64_t end = 0;
     size_t count = 0;
 
@@ -47,14 +52,14 @@ void manifest_print_map(const struct manifest *manifest, FILE *out) {
     }
     for (size_t i = 0; i < manifest->region_count; i++) {
         if (manifest_occupies(&manifest->regions[i])) {
-            order[count++] = &manifest->regions[i];
+            order[count++].region = &manifest->regions[i];
         }
     }
     qsort(order, count, sizeof(*order), by_address);
     fprintf(out, "  %-16s  %-16s  %9s  %-16s  %-14s  %-11s  platforms\n", "start", "end", "KiB",
             "region", "kind", "measured");
     for (size_t i = 0; i < count; i++) {
-        const struct manifest_region *region = order[i];
+        const struct manifest_region *region = order[i].region;
 
         if (region->gpa > end) {
             fprintf(out, "  %35s %10" PRIu64 "  .\n", "", (region->gpa - end) / 1024);
