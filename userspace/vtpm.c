@@ -242,7 +242,9 @@ static int confine(const struct vtpm *v, const struct options *o) {
     const uint32_t state_fd = (uint32_t)v->store.fd;
     const struct sandbox_rule rules[] = {
         SANDBOX_ALLOW(SYS_futex),
-        SANDBOX_ALLOW(SYS_clock_gettime),
+        SANDBOX_ALLOW(SYS_clock_gettime), // where the vDSO cannot answer
+        SANDBOX_ALLOW(SYS_gettimeofday),
+        SANDBOX_ALLOW(SYS_time),
         SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, v->socket_fd),
         SANDBOX_ALLOW_ARG(SYS_sendto, 0, v->socket_fd),
         SANDBOX_ALLOW_ARG(SYS_pread64, 0, state_fd),
