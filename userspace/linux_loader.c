@@ -13,9 +13,9 @@
 #include <string.h>
 
 #define GDT_GPA         0x1000u
-#define PAGE_TABLES_GPA 0x2000u ///< six pages
-#define BOOT_PARAMS_GPA 0x7000u
-#define STACK_GPA       0x9000u ///< one page; the kernel makes its own at once
+#define PAGE_TABLES_GPA 0x2000u ///< six pages: 0x2000 .. 0x7fff
+#define BOOT_PARAMS_GPA 0x8000u
+#define STACK_GPA       0xa000u ///< one page; the kernel makes its own at once
 #define CMDLINE_GPA     0x20000u
 #define CMDLINE_BYTES   0x10000u
 #define LOW_RAM_END_GPA 0x9fc00u

@@ -4,7 +4,7 @@
 // registers of the 64-bit boot protocol (Linux Documentation/arch/x86/boot.rst).
 //
 // Guest memory below 1 MiB after loading:
-//   0x1000    GDT                     0x7000  boot_params
+//   0x1000    GDT                     0x8000  boot_params
 //   0x2000    page tables: PML4, PDPT, four PDs: identity map of the first 4 GiB
 //   0x20000   command line            0xE0000 ACPI tables (not ours)
 #pragma once

@@ -100,6 +100,10 @@ static int make_vm(const struct partition *partition) {
     if (result == 0) {
         result = kvm_ioctl(vm, KVM_CREATE_PIT2, &pit);
     }
+    // 0: the frequency as the kernel knows it now. The default is what KVM saw when it was
+    // initialised, before the kernel refined it; where hardware cannot scale the TSC, KVM refuses
+    // the difference, leaves a scale of zero, and every TSC deadline comes late by the uptime.
+    kvm_ioctl(vm, KVM_SET_TSC_KHZ, NULL);
     if (result == 0 && !partition->halt_exits) {
         // Where it is refused, HLT exits to the kernel as usual: slower, not wrong.
         kvm_ioctl(vm, KVM_ENABLE_CAP, &halt);
