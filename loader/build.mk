@@ -29,19 +29,19 @@ SHIM_OBJ      := $(patsubst %,$(B)/bare/%.o,$(basename $(SHIM_SRC))) $(BARE_FDT_
 # What unit tests and fuzzers link beside the library's own loader parts.
 TEST_EXTRA_SRC += $(filter-out $(LOADER_PURE),$(SHIM_PURE_SRC)) loader/bare/format.c
 
-$(B)/bare/%.o: %.c | $(DEPS_STAMP) $(GENERATED)
+$(B)/bare/%.o: %.c loader/build.mk | $(DEPS_STAMP) $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,BARE,$<)
 	$(Q)$(CC) $(BARE_CFLAGS) -isystem $(DEPS_SRC)/libfdt -isystem $(DEPS_SRC)/mbedtls/include \
 	    -DMBEDTLS_CONFIG_FILE='"loader/mbedtls_config.h"' -c $< -o $@
-$(B)/bare/%.o: %.S
+$(B)/bare/%.o: %.S loader/build.mk
 	@mkdir -p $(@D)
 	$(call say,BARE,$<)
 	$(Q)$(CC) $(BARE_CFLAGS) -c $< -o $@
-$(BARE_FDT_OBJ): $(B)/bare/third/%.o: | $(DEPS_STAMP)
+$(BARE_FDT_OBJ): $(B)/bare/third/%.o: loader/build.mk | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BARE_FDT_CFLAGS) -c $(DEPS_SRC)/libfdt/$*.c -o $@
-$(B)/bare/third/sha512.o: loader/mbedtls_config.h | $(DEPS_STAMP)
+$(B)/bare/third/sha512.o: loader/mbedtls_config.h loader/build.mk | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BARE_SHA_CFLAGS) -c $(DEPS_SRC)/mbedtls/library/sha512.c -o $@
 
