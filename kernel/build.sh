@@ -3,21 +3,22 @@
 #
 # Builds VTL2's Linux from Debian's newest linux-source-7.x into build/kernel/:
 #   bzImage  System.map  config  modules/*.ko  include/ (for user space)  NOTES (what it is)
-# The result is cached by content: configuration, this script, patches, source version, compiler.
+# The result is cached by content: options (not their comments), RECIPE, patches, source version,
+# compiler.
 # The build is reproducible: no time, user, host or path gets into the result.
 #
-# Variables: PARAPET_CACHE, PARAPET_JOBS (default: processors), KEEP=1 (keep the objects: the next
-# build after a change of the configuration is incremental).
+# Variables: PARAPET_CACHE, PARAPET_JOBS (default: processors), KEEP=0 (remove source and objects
+# afterwards, 0.9 GB; when they stay, the next build after a change of an option is incremental).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/../tools/build/lib.sh"
 
+RECIPE=1 # to be raised when this script changes what it makes
 SUITE=trixie-backports
 PACKAGE='linux-source-7.*'
 MODULES='drivers/hv/mshv_vtl.ko'
 OBJECTS=1250 # about as many as a whole build compiles: only for the progress line
 OUT=$BUILD/kernel
-CONFIG=$HERE/parapet.config
 
 export KBUILD_BUILD_TIMESTAMP='2026-01-01T00:00:00Z' KBUILD_BUILD_USER=parapet
 export KBUILD_BUILD_HOST=parapet KBUILD_BUILD_VERSION=1
@@ -87,29 +88,15 @@ collect() { # OBJ DEST
     } >"$2/NOTES"
 }
 
-report() {
-    say kernel "build/kernel/bzImage: $(stat -c %s "$OUT/bzImage" | awk '{ printf "%.2f MB", $1 / 1e6 }') ($1)"
-}
-
-ROOTFS=$("$ROOT/tools/build/fetch.sh" deb "$PACKAGE" "$SUITE")
-read -r NAME VERSION <"${ROOTFS%/root}/current"
-TARBALL=$ROOTFS/usr/src/$NAME.tar.xz
-COMPILER="$(gcc --version | head -n 1); $(ld --version | head -n 1)"
-shopt -s nullglob
-PATCHES=("$HERE"/patches/*.patch)
-KEY=$(content_key "$CONFIG" "$0" "${PATCHES[@]}" -- "$VERSION" "$COMPILER")
-DONE=$CACHE/kernel/$KEY
-
-lock kernel kernel
-if [ ! -e "$DONE/bzImage" ]; then
+build() { # into $DONE
+    local started=$SECONDS part
     SRC=$CACHE/kernel/src-$(content_key "${PATCHES[@]}" /dev/null -- "$VERSION" "${EXCLUDE[@]}")
     OBJ=$CACHE/kernel/objects
-    started=$SECONDS
     [ -e "$SRC/Makefile" ] || unpack "$TARBALL" "$SRC"
-    # Objects of another source tree would only be in the way.
-    [ "$(cat "$OBJ/source" 2>/dev/null)" = "$SRC" ] || rm -rf "$OBJ"
+    # Objects of another source tree or compiler would only be in the way.
+    [ "$(cat "$OBJ/made-from" 2>/dev/null)" = "$SRC $COMPILER" ] || rm -rf "$OBJ"
     mkdir -p "$OBJ"
-    printf '%s\n' "$SRC" >"$OBJ/source"
+    printf '%s\n' "$SRC $COMPILER" >"$OBJ/made-from"
     configure "$OBJ"
     tick kernel "compiling Linux $VERSION" "$OBJ/log.build" \
         "grep -cE '^  (CC|AS) ' '$OBJ/log.build' | awk '{ print \$1 \" of about $OBJECTS objects\" }'" \
@@ -117,10 +104,30 @@ if [ ! -e "$DONE/bzImage" ]; then
     part=$(begin "$DONE")
     collect "$OBJ" "$part"
     publish "$DONE"
-    [ "${KEEP:-0}" = 1 ] || rm -rf "$OBJ"
+    [ "${KEEP:-1}" = 1 ] || rm -rf "$OBJ" "$SRC"
+    BUILT="built in $((SECONDS - started)) s"
+}
+
+main() {
+    local rootfs options
+    rootfs=$("$ROOT/tools/build/fetch.sh" deb "$PACKAGE" "$SUITE")
+    read -r NAME VERSION <"${rootfs%/root}/current"
+    TARBALL=$rootfs/usr/src/$NAME.tar.xz
+    COMPILER="$(gcc --version | head -n 1); $(ld --version | head -n 1)"
+    shopt -s nullglob
+    PATCHES=("$HERE"/patches/*.patch)
+
+    lock kernel kernel
+    # The options as they are now, not as they are when the build comes to reading them.
+    mkdir -p "$CACHE/kernel"
+    options=$(grep -E '^(CONFIG_|# CONFIG_[A-Z0-9_]+ is not set)' "$HERE/parapet.config")
+    CONFIG=$CACHE/kernel/parapet.config
+    printf '%s\n' "$options" >"$CONFIG"
+    DONE=$CACHE/kernel/$(content_key "$CONFIG" "${PATCHES[@]}" -- "$RECIPE" "$VERSION" "$COMPILER")
+    BUILT=cached
+    [ -e "$DONE/bzImage" ] || build
     install_tree "$DONE" "$OUT"
-    report "built in $((SECONDS - started)) s"
-else
-    install_tree "$DONE" "$OUT"
-    report "cached"
-fi
+    say kernel "build/kernel/bzImage: $(stat -c %s "$OUT/bzImage" | awk '{ printf "%.2f MB", $1 / 1e6 }') ($BUILT)"
+    exit 0 # this file may have been replaced meanwhile: bash reads on
+}
+main

@@ -10,7 +10,7 @@ set -euo pipefail
 
 # The comments say what needs them.
 RUN=(
-    gcc make musl-tools patch perl             # everything compiled, OpenSSL's and Mbed TLS's scripts
+    gcc libc6-dev make musl-tools patch perl   # everything compiled; OpenSSL's and Mbed TLS's scripts
     flex bison bc libelf-dev libssl-dev kmod   # kernel
     xz-utils bzip2 zstd lz4 cpio rsync dpkg-dev # sources, kernel image, initrds
     qemu-system-x86 acpica-tools               # boot; ACPI tables
