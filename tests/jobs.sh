@@ -109,7 +109,7 @@ cmocka_cases() {
 list_tool() {
     local script
     for script in tests/tool/*.sh; do
-        [ -f "$script" ] && [ "$(basename "$script")" != lib.sh ] && basename "$script" .sh
+        [ -f "$script" ] && [[ $script != */lib.sh && $script != */variant.sh ]] && basename "$script" .sh
     done
     return 0
 }
@@ -217,7 +217,7 @@ run_prove() {
 list_boot() {
     local script
     for script in tests/boot/*.sh; do
-        [ -f "$script" ] && [ "$(basename "$script")" != lib.sh ] && basename "$script" .sh
+        [ -f "$script" ] && [[ $script != */lib.sh && $script != */variant.sh ]] && basename "$script" .sh
     done
     return 0
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The whole stack with two VPs: every device of the guest's machine found by Debian's own drivers
-# and working, the console both ways, the power button, and a clean end.
+# and working, the console both ways, and a clean end.
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M
@@ -41,13 +41,4 @@ else
 fi
 wait_console '^PT ask'
 
-guest_start button 60
-wait_console '^PT value button-waiting' || give_up button 'the guest does not wait for the button'
-qmp '{"execute":"system_powerdown"}' || result fail button "QMP: $qmp_answer"
-if wait_console '^PT (pass|fail) power-button' 90 && [[ $line == *pass* ]]; then
-    result pass button 'the host pressed it, the guest saw it'
-else
-    result fail button "$line"
-fi
-wait_console '^PT ask'
 guest_poweroff

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# Variants of the image, for what the product does not offer: another measured configuration,
+# another guest, and a shell in VTL2 on COM2. Sourced after lib.sh.
+
+# variant_image [config=FILE] [kernel=FILE] [shell]: builds build/test/boot/TEST/variant.igvm and
+# makes it the test's image. A later cpio archive in an initrd overrides an earlier one.
+variant_image() {
+    local option stage=$dir/variant kernel=build/guest/vmlinuz
+    [ -f build/initrd.cpio ] && [ -x build/host/igvmtool ] ||
+        give_up variant 'build/initrd.cpio or build/host/igvmtool was not built'
+    mkdir -p "$stage"
+    for option in "$@"; do
+        case $option in
+        config=*) install -D -m 644 "${option#*=}" "$stage/etc/parapet.json" ;;
+        kernel=*) kernel=${option#*=} ;;
+        shell) add_vtl2_shell "$stage" ;;
+        esac
+    done
+    tests/guest/pack.sh "$stage" "$dir/over.cpio"
+    cat build/initrd.cpio "$dir/over.cpio" >"$dir/initrd.cpio"
+    sed -e "s|\"\.\./build/initrd\.cpio\"|\"$dir/initrd.cpio\"|" \
+        -e "s|\"\.\./build/guest/vmlinuz\"|\"$(realpath "$kernel")\"|" \
+        -e "s|\"\.\./build/|\"$top/build/|" igvm/parapet.image.json >"$dir/image.json"
+    build/host/igvmtool build "$dir/image.json" -o "$dir/variant.igvm" ||
+        give_up variant 'igvmtool build failed'
+    IMAGE=$dir/variant.igvm
+    rm -rf "$stage" "$dir/over.cpio" "$dir/initrd.cpio"
+}
+
+# A busybox shell that takes commands from COM2, started before init.
+add_vtl2_shell() {
+    local applet
+    mkdir -p "$1/bin"
+    install -m 755 "$(command -v busybox)" "$1/bin/busybox"
+    for applet in sh cat grep sed awk sleep stty ls ps kill head tail mount; do
+        ln -sf busybox "$1/bin/$applet"
+    done
+    install -m 755 tests/boot/shell-init "$1/shell-init"
+    VTL2_APPEND="${VTL2_APPEND:-} rdinit=/bin/sh -- /shell-init"
+    use_shell_port
+}
+
+# Gives the machine a COM2 whose two ends are FIFOs.
+use_shell_port() {
+    rm -f "$dir/shell.in" "$dir/shell.out"
+    mkfifo "$dir/shell.in" "$dir/shell.out"
+    exec {shell_in}<>"$dir/shell.in" {shell_out}<>"$dir/shell.out"
+    qemu_extra+=(-chardev "pipe,id=shell,path=$dir/shell" -serial chardev:shell)
+}
+
+# shell COMMAND: runs it; its output in $shell_output, its status as ours.
+shell() {
+    local line='' end=$((SECONDS + ${SHELL_SECONDS:-60}))
+    shell_output=''
+    printf '%s\n' "$1" >&"$shell_in"
+    while [ "$SECONDS" -lt "$end" ]; do
+        IFS= read -r -t 1 -u "$shell_out" line || continue
+        line=${line%$'\r'}
+        case $line in
+        'PT shell-end '*) return "${line##* }" ;;
+        *) shell_output+=$line$'\n' ;;
+        esac
+    done
+    shell_output+='(no answer)'
+    return 124
+}
+
+# shell_ready: waits until it takes commands.
+shell_ready() {
+    local line='' end=$((SECONDS + TIMEOUT))
+    while [ "$SECONDS" -lt "$end" ]; do
+        IFS= read -r -t 1 -u "$shell_out" line || { qemu_runs || return 1; continue; }
+        [[ $line == 'PT shell-ready'* ]] && return 0
+    done
+    return 1
+}
