@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -417,6 +418,9 @@ int vtpm_main(int argc, char **argv) {
     if (r != 0) {
         return 1;
     }
+    // A log that is a long file or a closed pipe must not end the TPM: the write fails instead.
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
     r = open_state(&o);
     if (r < 0) {
         return 1;
