@@ -199,8 +199,8 @@ int machine_boot(struct machine *machine) {
     int result = 0;
 
     machine_stop(machine);
+    reset_devices(machine); // also the first time: the TPM's processor needs its power-on
     if (machine->boot_count > 0) {
-        reset_devices(machine);
         result = machine->ops->reset(machine->partition);
         if (result < 0) {
             log_write(LOG_ERROR, "vtl2", "reset: %s", strerror(-result));
