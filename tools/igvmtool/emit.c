@@ -123,7 +123,7 @@ static void put_vp_contexts(const struct manifest *manifest, struct igvm_writer 
             put_context_page(writer, region, mask, 0);
             break;
         case IGVM_VP_FORMAT_NONE:
-            break; // TDX starts from reset; validation of the rest says so if it matters
+            break; // TDX starts from reset: manifest_load() has seen that another platform is meant
         }
     }
 }

@@ -4,6 +4,8 @@
 
 #include "tools/igvmtool/manifest.h"
 
+#include "igvm/igvm_vp.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +48,9 @@ static int settle_size(struct manifest *manifest, struct manifest_region *region
     if (region->size_bytes == 0) {
         region->size_bytes = pages;
     }
+    if (region->size_bytes == 0) {
+        return manifest_region_fail(manifest, region, "is empty: its file has no bytes");
+    }
     if (pages > region->size_bytes) {
         return manifest_region_fail(
             manifest, region, "has 0x%llx bytes of contents, its size is 0x%llx",
@@ -55,6 +60,38 @@ static int settle_size(struct manifest *manifest, struct manifest_region *region
         return manifest_region_fail(manifest, region, "goes past the end of the address space");
     }
     return 0;
+}
+
+/// What each platform's format of a VP context takes: a file or registers, an address or none.
+static int check_vp_context(struct manifest *manifest, const struct manifest_region *region) {
+    bool any = false;
+
+    for (size_t i = 0; i < manifest->platform_count; i++) {
+        const struct igvm_supported_platform *platform = &manifest->platforms[i];
+        const enum igvm_vp_format format = igvm_vp_format(platform->platform_type);
+        const char *name = igvm_platform_names[platform->platform_type];
+        const bool is_page = format == IGVM_VP_FORMAT_VMSA || format == IGVM_VP_FORMAT_CCA;
+
+        if ((region->mask & platform->compatibility_mask) == 0 || format == IGVM_VP_FORMAT_NONE) {
+            continue;
+        }
+        any = true;
+        if (region->file != NULL && !is_page) {
+            return manifest_region_fail(manifest, region, "%s takes registers, not a file", name);
+        }
+        if (region->file == NULL && format == IGVM_VP_FORMAT_CCA) {
+            return manifest_region_fail(manifest, region, "%s needs a file with its context", name);
+        }
+        if (format == IGVM_VP_FORMAT_VMSA && region->gpa == 0) {
+            return manifest_region_fail(manifest, region, "%s needs the VMSA's gpa", name);
+        }
+        if (region->data.size_bytes > IGVM_VP_CONTEXT_BYTES) {
+            return manifest_region_fail(manifest, region, "a context has at most 4096 bytes");
+        }
+    }
+    return any ? 0
+               : manifest_region_fail(manifest, region,
+                                      "its platforms start from reset: leave it out");
 }
 
 /// A context that is not given as a file is made when the image is emitted; headers have their own.
@@ -77,6 +114,8 @@ int manifest_load(struct manifest *manifest) {
     for (size_t i = 0; rc == 0 && i < manifest->region_count; i++) {
         if (has_extent(&manifest->regions[i])) {
             rc = settle_size(manifest, &manifest->regions[i]);
+        } else if (manifest->regions[i].kind == MANIFEST_VP_CONTEXT) {
+            rc = check_vp_context(manifest, &manifest->regions[i]);
         }
     }
     return rc;
