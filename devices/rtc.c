@@ -356,6 +356,7 @@ static int after_load(void *self) {
         rtc->state.offset_s = 0; // whoever goes on all the same must not compute with it
         return -EINVAL;
     }
+    rtc->state.reg_c &= RTC_C_FLAGS;
     rtc->seen_ns = loop_now_ns(rtc->loop);
     rtc->seen_s = guest_time(rtc, &ns);
     sync(rtc);
