@@ -323,14 +323,19 @@ static void write_register(struct tpm_crb *crb, uint8_t locality, uint32_t off, 
     }
 }
 
-/// Only in Ready and Reception does the interface take a command; the mask says which bytes.
+/// In Ready and Reception the interface takes a command, and in Completion too: Linux asks for
+/// Ready once and then sends several commands. The mask says which bytes.
 static void write_data(struct tpm_crb *crb, uint8_t locality, uint32_t off, uint32_t value,
                        uint32_t mask) {
     uint8_t *to = crb->state.data + (off - TPM_CRB_DATA_OFF);
 
-    if (crb->state.active_locality != locality ||
-        (crb->state.phase != TPM_CRB_READY && crb->state.phase != TPM_CRB_RECEPTION)) {
+    if (crb->state.active_locality != locality || crb->state.phase == TPM_CRB_IDLE ||
+        crb->state.phase == TPM_CRB_EXECUTION) {
         return;
+    }
+    if (crb->state.phase == TPM_CRB_COMPLETION) {
+        clear_data(crb); // nothing of the response becomes part of the next command
+        crb->state.cancel = 0;
     }
     store_le32(to, (load_le32(to) & ~mask) | value);
     crb->state.phase = TPM_CRB_RECEPTION;
