@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// ACPI tables (ACPI 6.5, chapter 5). Tables are appended one by one; each is closed by filling in
-// its length and checksum. Numbered offsets are those of the specification's tables.
+// ACPI tables (ACPI 6.5, chapter 5), appended one by one. Numbered offsets are those of the
+// specification's tables.
 #include "devices/acpi_tables.h"
 
 #include "devices/acpi_pm.h"
+#include "devices/acpi_writer.h"
 #include "devices/dsdt_aml.h"
 #include "devices/rtc.h"
 #include "devices/ssdt_tpm_aml.h"
 #include "igvm/base/bytes.h"
-#include "igvm/base/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,9 +20,6 @@
 #define RSDP_V1_BYTES 20u
 #define FACS_BYTES    64u
 #define FADT_BYTES    276u
-#define TABLE_ALIGN   64u ///< the FACS needs it, the others do not mind
-#define MAX_TABLES    8u
-#define CHECKSUM_OFF  9u
 
 #define LOCAL_APIC_GPA 0xFEE00000u
 #define IOAPIC_GPA     0xFEC00000u
@@ -31,158 +28,39 @@
 #define RESET_PORT     0xCF9u
 #define RESET_VALUE    0x06u
 
-/// The tables under construction: [0, used) of out are valid. Once something does not fit, full is
-/// set and nothing more is written; the caller looks at the end.
-struct writer {
-    uint8_t *out;
-    size_t capacity;
-    size_t used;
-    uint64_t base_gpa;
-    bool full;
-    size_t table_off; ///< of the table being written
-    uint64_t table_gpas[MAX_TABLES];
-    unsigned table_count;
-};
-
-/// Room for size zero bytes; NULL when there is none.
-static uint8_t *append(struct writer *w, size_t size_bytes) {
-    uint8_t *at;
-
-    if (w->full || size_bytes > w->capacity - w->used) {
-        w->full = true;
-        return NULL;
-    }
-    at = w->out + w->used;
-    memset(at, 0, size_bytes);
-    w->used += size_bytes;
-    return at;
-}
-
-static void append_bytes(struct writer *w, const void *bytes, size_t size_bytes) {
-    uint8_t *at = append(w, size_bytes);
-
-    if (at) {
-        memcpy(at, bytes, size_bytes);
-    }
-}
-
-static void append_u8(struct writer *w, uint8_t value) {
-    append_bytes(w, &value, 1);
-}
-
-static void append_le16(struct writer *w, uint16_t value) {
-    uint8_t bytes[2];
-
-    store_le16(bytes, value);
-    append_bytes(w, bytes, sizeof(bytes));
-}
-
-static void append_le32(struct writer *w, uint32_t value) {
-    uint8_t bytes[4];
-
-    store_le32(bytes, value);
-    append_bytes(w, bytes, sizeof(bytes));
-}
-
-static void append_le64(struct writer *w, uint64_t value) {
-    uint8_t bytes[8];
-
-    store_le64(bytes, value);
-    append_bytes(w, bytes, sizeof(bytes));
-}
-
-static void align_writer(struct writer *w) {
-    size_t rest = w->used % TABLE_ALIGN;
-
-    if (rest) {
-        append(w, TABLE_ALIGN - rest);
-    }
-}
-
-static uint8_t checksum(const uint8_t *bytes, size_t size_bytes) {
-    uint8_t sum = 0;
-
-    for (size_t i = 0; i < size_bytes; i++) {
-        sum = (uint8_t)(sum + bytes[i]);
-    }
-    return (uint8_t)-sum;
-}
-
-/// Starts a table with the common header (5.2.6); table_end() fills in length and checksum.
-static void table_begin(struct writer *w, const char *signature, uint8_t revision) {
-    align_writer(w);
-    w->table_off = w->used;
-    append_bytes(w, signature, 4);
-    append_le32(w, 0); // length
-    append_u8(w, revision);
-    append_u8(w, 0);                 // checksum
-    append_bytes(w, "PARAPT", 6);    // OEM id
-    append_bytes(w, "PARAPET\0", 8); // OEM table id
-    append_le32(w, 1);               // OEM revision
-    append_bytes(w, "PRPT", 4);      // creator id
-    append_le32(w, 1);               // creator revision
-}
-
-/// Closes the table and returns its address; listed: the XSDT names it.
-static uint64_t table_end(struct writer *w, bool listed) {
-    uint64_t table_gpa = w->base_gpa + w->table_off;
-    size_t size_bytes = w->used - w->table_off;
-
-    if (!w->full) {
-        uint8_t *table = w->out + w->table_off;
-
-        store_le32(table + 4, (uint32_t)size_bytes);
-        table[CHECKSUM_OFF] = 0;
-        table[CHECKSUM_OFF] = checksum(table, size_bytes);
-    }
-    if (listed) {
-        CHECK(w->table_count < MAX_TABLES);
-        w->table_gpas[w->table_count++] = table_gpa;
-    }
-    return table_gpa;
-}
-
-/// A table that iasl has made.
-static uint64_t add_aml(struct writer *w, const uint8_t *aml, size_t size_bytes, bool listed) {
-    align_writer(w);
-    w->table_off = w->used;
-    append_bytes(w, aml, size_bytes);
-    return table_end(w, listed);
-}
-
 /// AML: Name (\SEGM, 64-bit value): NameOp, root prefix, name, QWordPrefix, value (20.2).
-static void append_aml_name(struct writer *w, const char *name, uint64_t value) {
-    append_u8(w, 0x08);
-    append_u8(w, '\\');
-    append_bytes(w, name, 4);
-    append_u8(w, 0x0E);
-    append_le64(w, value);
+static void append_aml_name(struct acpi_writer *w, const char *name, uint64_t value) {
+    acpi_append_u8(w, 0x08);
+    acpi_append_u8(w, '\\');
+    acpi_append_bytes(w, name, 4);
+    acpi_append_u8(w, 0x0E);
+    acpi_append_le64(w, value);
 }
 
 /// The integers that dsdt.asl takes the PCI windows from: first and last address.
-static void add_windows(struct writer *w, const struct acpi_config *config) {
+static void add_windows(struct acpi_writer *w, const struct acpi_config *config) {
     struct gpa_range high = config->pci_window_64;
     bool has_high = high.end > high.start;
 
-    table_begin(w, "SSDT", 2);
+    acpi_table_begin(w, "SSDT", 2);
     append_aml_name(w, "P32S", config->pci_window.start);
     append_aml_name(w, "P32E", config->pci_window.end - 1);
     append_aml_name(w, "P64S", has_high ? high.start : 0);
     append_aml_name(w, "P64E", has_high ? high.end - 1 : 0);
-    table_end(w, true);
+    acpi_table_end(w, true);
 }
 
 /// FACS (5.2.10): has to exist; nothing in it is used without S3. It has no checksum.
-static uint64_t add_facs(struct writer *w) {
+static uint64_t add_facs(struct acpi_writer *w) {
     uint64_t facs_gpa;
 
-    align_writer(w);
+    acpi_align(w);
     facs_gpa = w->base_gpa + w->used;
-    append_bytes(w, "FACS", 4);
-    append_le32(w, FACS_BYTES);
-    append(w, 24);   // hardware signature .. X firmware waking vector
-    append_u8(w, 2); // version
-    append(w, FACS_BYTES - 33);
+    acpi_append_bytes(w, "FACS", 4);
+    acpi_append_le32(w, FACS_BYTES);
+    acpi_append(w, 24);   // hardware signature .. X firmware waking vector
+    acpi_append_u8(w, 2); // version
+    acpi_append(w, FACS_BYTES - 33);
     return facs_gpa;
 }
 
@@ -216,11 +94,11 @@ static void store_port(uint8_t *at, uint8_t width_bits, uint8_t access, uint64_t
 #define NO_C3_LATENCY 0x3E9u
 
 /// FADT (5.2.9). SMI_CMD 0: always in ACPI mode.
-static void add_fadt(struct writer *w, uint64_t dsdt_gpa, uint64_t facs_gpa) {
+static void add_fadt(struct acpi_writer *w, uint64_t dsdt_gpa, uint64_t facs_gpa) {
     uint8_t *fadt;
 
-    table_begin(w, "FACP", 6);
-    if (append(w, FADT_BYTES - HEADER_BYTES)) {
+    acpi_table_begin(w, "FACP", 6);
+    if (acpi_append(w, FADT_BYTES - HEADER_BYTES)) {
         fadt = w->out + w->table_off;
         store_le32(fadt + 36, (uint32_t)facs_gpa);
         store_le32(fadt + 40, (uint32_t)dsdt_gpa);
@@ -245,7 +123,7 @@ static void add_fadt(struct writer *w, uint64_t dsdt_gpa, uint64_t facs_gpa) {
         store_port(fadt + 172, 8 * ACPI_PM_CNT_BYTES, ACCESS_WORD, ACPI_PM_CNT_PORT);
         store_port(fadt + 208, 8 * ACPI_PM_TMR_BYTES, ACCESS_DWORD, ACPI_PM_TMR_PORT);
     }
-    table_end(w, true);
+    acpi_table_end(w, true);
 }
 
 // MADT (5.2.12): entry types and flags.
@@ -261,100 +139,103 @@ static void add_fadt(struct writer *w, uint64_t dsdt_gpa, uint64_t facs_gpa) {
 #define ISO_CONFORMS      0x0u
 #define ISO_LEVEL_HIGH    0xDu ///< active high, level triggered
 
-static void append_override(struct writer *w, uint8_t irq, uint32_t gsi, uint16_t flags) {
-    append_u8(w, MADT_OVERRIDE);
-    append_u8(w, 10);
-    append_u8(w, 0); // ISA
-    append_u8(w, irq);
-    append_le32(w, gsi);
-    append_le16(w, flags);
+static void append_override(struct acpi_writer *w, uint8_t irq, uint32_t gsi, uint16_t flags) {
+    acpi_append_u8(w, MADT_OVERRIDE);
+    acpi_append_u8(w, 10);
+    acpi_append_u8(w, 0); // ISA
+    acpi_append_u8(w, irq);
+    acpi_append_le32(w, gsi);
+    acpi_append_le16(w, flags);
 }
 
-static void append_processor(struct writer *w, uint32_t apic_id) {
+static void append_processor(struct acpi_writer *w, uint32_t apic_id) {
     if (apic_id <= XAPIC_MAX_ID) {
-        append_u8(w, MADT_LOCAL_APIC);
-        append_u8(w, 8);
-        append_u8(w, (uint8_t)apic_id); // ACPI processor UID
-        append_u8(w, (uint8_t)apic_id);
-        append_le32(w, APIC_ENABLED);
+        acpi_append_u8(w, MADT_LOCAL_APIC);
+        acpi_append_u8(w, 8);
+        acpi_append_u8(w, (uint8_t)apic_id); // ACPI processor UID
+        acpi_append_u8(w, (uint8_t)apic_id);
+        acpi_append_le32(w, APIC_ENABLED);
     } else {
-        append_u8(w, MADT_LOCAL_X2APIC);
-        append_u8(w, 16);
-        append_le16(w, 0);
-        append_le32(w, apic_id);
-        append_le32(w, APIC_ENABLED);
-        append_le32(w, apic_id);
+        acpi_append_u8(w, MADT_LOCAL_X2APIC);
+        acpi_append_u8(w, 16);
+        acpi_append_le16(w, 0);
+        acpi_append_le32(w, apic_id);
+        acpi_append_le32(w, APIC_ENABLED);
+        acpi_append_le32(w, apic_id);
     }
 }
 
-static void append_nmis(struct writer *w, uint32_t vp_count) {
-    append_u8(w, MADT_LOCAL_NMI); // LINT1 of all processors
-    append_u8(w, 6);
-    append_u8(w, 0xFF);
-    append_le16(w, 0);
-    append_u8(w, 1);
+static void append_nmis(struct acpi_writer *w, uint32_t vp_count) {
+    acpi_append_u8(w, MADT_LOCAL_NMI); // LINT1 of all processors
+    acpi_append_u8(w, 6);
+    acpi_append_u8(w, 0xFF);
+    acpi_append_le16(w, 0);
+    acpi_append_u8(w, 1);
     if (vp_count > XAPIC_MAX_ID + 1) {
-        append_u8(w, MADT_X2APIC_NMI);
-        append_u8(w, 12);
-        append_le16(w, 0);
-        append_le32(w, UINT32_MAX);
-        append_u8(w, 1);
-        append(w, 3);
+        acpi_append_u8(w, MADT_X2APIC_NMI);
+        acpi_append_u8(w, 12);
+        acpi_append_le16(w, 0);
+        acpi_append_le32(w, UINT32_MAX);
+        acpi_append_u8(w, 1);
+        acpi_append(w, 3);
     }
 }
 
-static void add_madt(struct writer *w, uint32_t vp_count) {
-    table_begin(w, "APIC", 5);
-    append_le32(w, LOCAL_APIC_GPA);
-    append_le32(w, MADT_PCAT_COMPAT);
+static void add_madt(struct acpi_writer *w, uint32_t vp_count) {
+    acpi_table_begin(w, "APIC", 5);
+    acpi_append_le32(w, LOCAL_APIC_GPA);
+    acpi_append_le32(w, MADT_PCAT_COMPAT);
     for (uint32_t i = 0; i < vp_count; i++) {
         append_processor(w, i);
     }
-    append_u8(w, MADT_IOAPIC);
-    append_u8(w, 12);
-    append_u8(w, 0); // IOAPIC id
-    append_u8(w, 0);
-    append_le32(w, IOAPIC_GPA);
-    append_le32(w, 0); // GSI base
+    acpi_append_u8(w, MADT_IOAPIC);
+    acpi_append_u8(w, 12);
+    acpi_append_u8(w, 0); // IOAPIC id
+    acpi_append_u8(w, 0);
+    acpi_append_le32(w, IOAPIC_GPA);
+    acpi_append_le32(w, 0); // GSI base
     append_override(w, 0, 2, ISO_CONFORMS);
     append_override(w, SCI_GSI, SCI_GSI, ISO_LEVEL_HIGH);
     append_nmis(w, vp_count);
-    table_end(w, true);
+    acpi_table_end(w, true);
 }
 
 /// TPM2 (TCG ACPI Specification 1.3, 8.3): start method 7, command response buffer.
-static void add_tpm2(struct writer *w, const struct acpi_config *config) {
-    table_begin(w, "TPM2", 4);
-    append_le16(w, 0); // platform class: client
-    append_le16(w, 0);
-    append_le64(w, TPM_CONTROL);
-    append_le32(w, 7);
-    append(w, 12); // start method specific parameters
+static void add_tpm2(struct acpi_writer *w, const struct acpi_config *config) {
+    acpi_table_begin(w, "TPM2", 4);
+    acpi_append_le16(w, 0); // platform class: client
+    acpi_append_le16(w, 0);
+    acpi_append_le64(w, TPM_CONTROL);
+    acpi_append_le32(w, 7);
+    acpi_append(w, 12); // start method specific parameters
     if (config->tpm_log_bytes > 0) {
-        append_le32(w, config->tpm_log_bytes);
-        append_le64(w, config->tpm_log_gpa);
+        acpi_append_le32(w, config->tpm_log_bytes);
+        acpi_append_le64(w, config->tpm_log_gpa);
     }
-    table_end(w, true);
+    acpi_table_end(w, true);
 }
 
-static uint64_t add_xsdt(struct writer *w) {
-    table_begin(w, "XSDT", 1);
+static uint64_t add_xsdt(struct acpi_writer *w) {
+    acpi_table_begin(w, "XSDT", 1);
     for (unsigned i = 0; i < w->table_count; i++) {
-        append_le64(w, w->table_gpas[i]);
+        acpi_append_le64(w, w->table_gpas[i]);
     }
-    return table_end(w, false);
+    return acpi_table_end(w, false);
 }
 
 /// RSDP (5.2.5.3) at the start of the area, where a search finds it as well. No RSDT: that is for
 /// ACPI 1.0 only.
 static void fill_rsdp(uint8_t *rsdp, uint64_t xsdt_gpa) {
-    memcpy(rsdp, "RSD PTR ", 8);
-    memcpy(rsdp + 9, "PARAPT", 6);
+    static const uint8_t signature[8] = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '};
+    static const uint8_t oem_id[6] = {'P', 'A', 'R', 'A', 'P', 'T'};
+
+    memcpy(rsdp, signature, sizeof(signature));
+    memcpy(rsdp + 9, oem_id, sizeof(oem_id));
     rsdp[15] = 2; // revision
     store_le32(rsdp + 20, RSDP_BYTES);
     store_le64(rsdp + 24, xsdt_gpa);
-    rsdp[8] = checksum(rsdp, RSDP_V1_BYTES);
-    rsdp[32] = checksum(rsdp, RSDP_BYTES);
+    rsdp[8] = acpi_checksum(rsdp, RSDP_V1_BYTES);
+    rsdp[32] = acpi_checksum(rsdp, RSDP_BYTES);
 }
 
 static bool config_is_valid(const struct acpi_config *config, uint64_t base_gpa,
@@ -367,13 +248,13 @@ static bool config_is_valid(const struct acpi_config *config, uint64_t base_gpa,
            low.end <= four_gib && is_aligned(low.start | low.end, PAGE_SIZE_4K) &&
            is_aligned(high.start | high.end, PAGE_SIZE_4K) &&
            (high.end <= high.start || high.start >= four_gib) &&
-           is_aligned(base_gpa, TABLE_ALIGN) && base_gpa < four_gib &&
+           is_aligned(base_gpa, ACPI_TABLE_ALIGN) && base_gpa < four_gib &&
            capacity_bytes <= four_gib - base_gpa;
 }
 
 int acpi_tables_build(const struct acpi_config *config, uint64_t base_gpa, uint8_t *out,
                       size_t capacity_bytes, size_t *used_bytes) {
-    struct writer w = {.out = out, .capacity = capacity_bytes, .base_gpa = base_gpa};
+    struct acpi_writer w = {.out = out, .capacity = capacity_bytes, .base_gpa = base_gpa};
     uint64_t dsdt_gpa;
     uint64_t facs_gpa;
     uint64_t xsdt_gpa;
@@ -381,14 +262,14 @@ int acpi_tables_build(const struct acpi_config *config, uint64_t base_gpa, uint8
     if (!config_is_valid(config, base_gpa, capacity_bytes)) {
         return -EINVAL;
     }
-    append(&w, RSDP_BYTES);
+    acpi_append(&w, RSDP_BYTES);
     facs_gpa = add_facs(&w);
-    dsdt_gpa = add_aml(&w, dsdt_aml, sizeof(dsdt_aml), false);
+    dsdt_gpa = acpi_add_aml(&w, dsdt_aml, sizeof(dsdt_aml), false);
     add_fadt(&w, dsdt_gpa, facs_gpa);
     add_madt(&w, config->vp_count);
     add_windows(&w, config);
     if (config->has_tpm) {
-        add_aml(&w, ssdt_tpm_aml, sizeof(ssdt_tpm_aml), true);
+        acpi_add_aml(&w, ssdt_tpm_aml, sizeof(ssdt_tpm_aml), true);
         add_tpm2(&w, config);
     }
     xsdt_gpa = add_xsdt(&w);

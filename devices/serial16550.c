@@ -48,48 +48,12 @@ static const struct state_table table = {
 // ---- interrupt
 // -----------------------------------------------------------------------------------
 
-static uint8_t rx_depth(const struct serial16550_state *st) {
-    return (st->fcr & UART_FCR_ENABLE) ? SERIAL_FIFO_BYTES : 1;
-}
-
-static uint8_t rx_trigger(const struct serial16550_state *st) {
-    static const uint8_t levels[4] = {1, 4, 8, 14};
-
-    return (st->fcr & UART_FCR_ENABLE) ? levels[st->fcr >> 6] : 1;
-}
-
-/// The transmitter takes a whole FIFO more.
-static bool tx_empty(const struct serial16550_state *st) {
-    return st->tx_count + SERIAL_FIFO_BYTES <= SERIAL_TX_BYTES;
-}
-
-/// IIR bits 3:0. Fewer bytes than the trigger level give the character timeout interrupt at once:
-/// that the backend had no more is the silence of four character times that it stands for (8.10).
-static uint8_t interrupt_id(const struct serial16550_state *st) {
-    if ((st->ier & UART_IER_RLS) && st->lsr_errors) {
-        return UART_IIR_RLS;
-    }
-    if ((st->ier & UART_IER_RDA) && st->rx_count >= rx_trigger(st)) {
-        return UART_IIR_RDA;
-    }
-    if ((st->ier & UART_IER_RDA) && st->rx_count > 0) {
-        return UART_IIR_TIMEOUT;
-    }
-    if ((st->ier & UART_IER_THRE) && st->thre_pending) {
-        return UART_IIR_THRE;
-    }
-    if ((st->ier & UART_IER_MSR) && st->msr_deltas) {
-        return UART_IIR_MSR;
-    }
-    return UART_IIR_NONE;
-}
-
 /// The line's level. On a PC the OUT2 pin gates it, and loopback forces the pin inactive.
 static void sync(struct serial16550 *s) {
     const struct serial16550_state *st = &s->state;
     bool gate = (st->mcr & (UART_MCR_OUT2 | UART_MCR_LOOP)) == UART_MCR_OUT2;
 
-    irq_set(&s->irq, gate && interrupt_id(st) != UART_IIR_NONE);
+    irq_set(&s->irq, gate && uart_interrupt_id(st) != UART_IIR_NONE);
 }
 
 // ---- backend
@@ -103,7 +67,7 @@ static void rx_pull(void *self) {
     size_t got;
 
     pthread_mutex_lock(&s->device.lock);
-    room = st->rx_count < rx_depth(st) ? rx_depth(st) - st->rx_count : 0;
+    room = st->rx_count < uart_rx_depth(st) ? uart_rx_depth(st) - st->rx_count : 0;
     if (room > 0 && !(st->mcr & UART_MCR_LOOP)) {
         got = s->chardev->ops->read(s->chardev, st->rx + st->rx_count, room);
         CHECK(got <= room);
@@ -126,7 +90,7 @@ static void rx_continue(struct serial16550 *s) {
 /// Hands the tx buffer to the backend. On the loop's thread, with device.lock held.
 static void tx_drain(struct serial16550 *s) {
     struct serial16550_state *st = &s->state;
-    bool was_empty = tx_empty(st);
+    bool was_empty = uart_tx_empty(st);
     size_t taken = st->tx_count;
 
     if (s->chardev && taken > 0) {
@@ -137,7 +101,7 @@ static void tx_drain(struct serial16550 *s) {
     memmove(st->tx, st->tx + taken, st->tx_count);
     s->tx_blocked = st->tx_count > 0;
     s->tx_scheduled = false;
-    if (!was_empty && tx_empty(st)) {
+    if (!was_empty && uart_tx_empty(st)) {
         st->thre_pending = 1;
     }
     sync(s);
@@ -158,7 +122,7 @@ static void tx_task_run(void *self) {
     struct serial16550 *s = self;
 
     pthread_mutex_lock(&s->device.lock);
-    if (s->tx_blocked || !tx_empty(&s->state)) {
+    if (s->tx_blocked || !uart_tx_empty(&s->state)) {
         tx_drain(s);
     } else if (s->tx_scheduled) {
         loop_timer_arm(s->loop, &s->tx_timer, loop_now_ns(s->loop) + TX_DELAY_NS);
@@ -180,7 +144,8 @@ static void chardev_writable(void *owner) {
 
 /// Sees to it that the tx buffer gets to the backend soon. A full one does not wait for the timer.
 static void tx_schedule(struct serial16550 *s) {
-    if (s->state.tx_count > 0 && !s->tx_blocked && (!s->tx_scheduled || !tx_empty(&s->state))) {
+    if (s->state.tx_count > 0 && !s->tx_blocked &&
+        (!s->tx_scheduled || !uart_tx_empty(&s->state))) {
         s->tx_scheduled = true;
         loop_post(s->loop, &s->tx_task);
     }
@@ -216,7 +181,7 @@ static void write_thr(struct serial16550 *s, uint8_t value) {
     struct serial16550_state *st = &s->state;
 
     if (st->mcr & UART_MCR_LOOP) {
-        if (st->rx_count < rx_depth(st)) {
+        if (st->rx_count < uart_rx_depth(st)) {
             st->rx[st->rx_count++] = value;
         } else {
             st->lsr_errors |= UART_LSR_OE;
@@ -227,7 +192,7 @@ static void write_thr(struct serial16550 *s, uint8_t value) {
     } else {
         s->dropped_count++; // the guest wrote a FIFO and more against THRE
     }
-    st->thre_pending = tx_empty(st); // cleared by the write, set again by the wire
+    st->thre_pending = uart_tx_empty(st); // cleared by the write, set again by the wire
 }
 
 static uint8_t read_rbr(struct serial16550 *s) {
@@ -245,7 +210,7 @@ static uint8_t read_rbr(struct serial16550 *s) {
 
 static void write_ier(struct serial16550_state *st, uint8_t value) {
     // Enabling the transmitter interrupt while THR is empty raises it (8.6): Linux tests for that.
-    if ((value & UART_IER_THRE) && !(st->ier & UART_IER_THRE) && tx_empty(st)) {
+    if ((value & UART_IER_THRE) && !(st->ier & UART_IER_THRE) && uart_tx_empty(st)) {
         st->thre_pending = 1;
     }
     st->ier = value & UART_IER_WRITABLE;
@@ -264,7 +229,7 @@ static void write_fcr(struct serial16550 *s, uint8_t value) {
 }
 
 static uint8_t read_iir(struct serial16550_state *st) {
-    uint8_t id = interrupt_id(st);
+    uint8_t id = uart_interrupt_id(st);
 
     if (id == UART_IIR_THRE) {
         st->thre_pending = 0;
@@ -277,7 +242,7 @@ static uint8_t read_lsr(struct serial16550_state *st) {
 
     st->lsr_errors = 0;
     return (uint8_t)(value | (st->rx_count ? UART_LSR_DR : 0) |
-                     (tx_empty(st) ? UART_LSR_THRE | UART_LSR_TEMT : 0));
+                     (uart_tx_empty(st) ? UART_LSR_THRE | UART_LSR_TEMT : 0));
 }
 
 static uint8_t read_register(struct serial16550 *s, uint64_t reg) {
@@ -383,7 +348,7 @@ static int after_load(void *self) {
     struct serial16550 *s = self;
     struct serial16550_state *st = &s->state;
 
-    if (st->rx_count > rx_depth(st) || (st->fcr & ~UART_FCR_KEPT) != 0 ||
+    if (st->rx_count > uart_rx_depth(st) || (st->fcr & ~UART_FCR_KEPT) != 0 ||
         (st->fcr && !(st->fcr & UART_FCR_ENABLE)) || ((st->lsr_errors & ~UART_LSR_OE) != 0) ||
         st->msr_inputs != modem_inputs(st)) {
         return -EINVAL;

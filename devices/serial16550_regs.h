@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Registers of the PC16550D (data sheet, chapter 8, table II), with its names.
+// Registers of the PC16550D (data sheet, chapter 8, table II), with its names, and what follows
+// from their values alone.
 #pragma once
+
+#include "devices/serial16550.h"
 
 enum {
     UART_RBR_THR_DLL = 0,
@@ -54,3 +57,40 @@ enum {
 #define UART_MSR_DCD  0x80u
 /// The other end is always there and ready.
 #define UART_MSR_CONNECTED (UART_MSR_CTS | UART_MSR_DSR | UART_MSR_DCD)
+
+/// How many bytes the receiver holds.
+static inline uint8_t uart_rx_depth(const struct serial16550_state *st) {
+    return (st->fcr & UART_FCR_ENABLE) ? SERIAL_FIFO_BYTES : 1;
+}
+
+static inline uint8_t uart_rx_trigger(const struct serial16550_state *st) {
+    static const uint8_t levels[4] = {1, 4, 8, 14};
+
+    return (st->fcr & UART_FCR_ENABLE) ? levels[st->fcr >> 6] : 1;
+}
+
+/// The transmitter takes a whole FIFO more.
+static inline bool uart_tx_empty(const struct serial16550_state *st) {
+    return st->tx_count + SERIAL_FIFO_BYTES <= SERIAL_TX_BYTES;
+}
+
+/// IIR bits 3:0. Fewer bytes than the trigger level give the character timeout interrupt at once:
+/// that the backend had no more is the silence of four character times that it stands for (8.10).
+static inline uint8_t uart_interrupt_id(const struct serial16550_state *st) {
+    if ((st->ier & UART_IER_RLS) && st->lsr_errors) {
+        return UART_IIR_RLS;
+    }
+    if ((st->ier & UART_IER_RDA) && st->rx_count >= uart_rx_trigger(st)) {
+        return UART_IIR_RDA;
+    }
+    if ((st->ier & UART_IER_RDA) && st->rx_count > 0) {
+        return UART_IIR_TIMEOUT;
+    }
+    if ((st->ier & UART_IER_THRE) && st->thre_pending) {
+        return UART_IIR_THRE;
+    }
+    if ((st->ier & UART_IER_MSR) && st->msr_deltas) {
+        return UART_IIR_MSR;
+    }
+    return UART_IIR_NONE;
+}
