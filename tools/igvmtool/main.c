@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// igvmtool: builds, shows, checks, compares and takes apart IGVM files. See docs/man/igvmtool.1.
+// igvmtool: builds, shows, checks, compares, takes apart and measures IGVM files. See
+// docs/man/igvmtool.1.
 
 #include "tools/igvmtool/tool.h"
 
@@ -21,6 +22,7 @@ static const struct {
      "FILE -o OUT (--gpa START [--size BYTES] | --index N | --region NAME --manifest "
      "MANIFEST.json) "
      "[--platform NAME]"},
+    {"measure", igvmtool_measure, "--platform (snp | tdx) FILE"},
 };
 
 static void usage(FILE *out) {

@@ -64,3 +64,4 @@ int igvmtool_dump(int argc, char **argv);
 int igvmtool_check(int argc, char **argv);
 int igvmtool_diff(int argc, char **argv);
 int igvmtool_extract(int argc, char **argv);
+int igvmtool_measure(int argc, char **argv);
