@@ -169,7 +169,8 @@ static void control(void *self) {
     struct virtio *virtio = queue->virtio;
     uint32_t order = atomic_load(&virtio->order);
 
-    if (order == queue->order || virtio_queue_phase(queue) == VIRTIO_QUEUE_OFF) {
+    // The phase first: while the queue is off, the rest of it belongs to the register side.
+    if (virtio_queue_phase(queue) == VIRTIO_QUEUE_OFF || order == queue->order) {
         return;
     }
     queue->order = order;

@@ -216,7 +216,8 @@ bool virtio_queue_pop(struct virtio_queue *queue, struct virtqueue_chain *chain)
 /// Gives back the chain popped last.
 void virtio_queue_unpop(struct virtio_queue *queue);
 /// Completes a chain: the driver is told, and interrupted if it wants that, unless the queue is
-/// being reset.
+/// being reset. Runs a blocked queue again. The device does not touch the queue, or what belongs to
+/// the chain, after it.
 void virtio_queue_complete(struct virtio_queue *queue, uint16_t head, uint32_t written_bytes);
 /// Whether results may still be written to guest memory: false once a reset has begun.
 bool virtio_queue_live(const struct virtio_queue *queue);

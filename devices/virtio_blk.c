@@ -77,9 +77,6 @@ static void finish(struct virtio_blk_request *request, uint8_t status) {
     request->next_free = pool->free;
     pool->free = request;
     virtio_queue_complete(queue, request->head, request->written_bytes + 1);
-    if (queue->blocked) {
-        virtio_queue_run(queue); // chains wait for a request of the pool
-    }
 }
 
 static void submit(struct virtio_blk_request *request) {
@@ -284,7 +281,7 @@ static void process(void *self, struct virtio_queue *queue) {
         request->io.size_bytes = 0;
         start(request, &chain);
     }
-    queue->blocked = true; // finish() goes on
+    queue->blocked = true; // the next request that completes goes on
 }
 
 static void cancel(void *self, struct virtio_queue *queue) {

@@ -68,8 +68,11 @@ void virtio_queue_complete(struct virtio_queue *queue, uint16_t head, uint32_t w
         if (!queue->running) {
             flush_used(queue);
         }
+        if (queue->blocked && !queue->running) {
+            virtio_queue_run(queue); // chains may have waited for what this one held
+        }
     }
-    virtio_queue_let_go(queue);
+    virtio_queue_let_go(queue); // last: the queue may be another's after it
 }
 
 void virtio_queue_run(struct virtio_queue *queue) {
