@@ -20,7 +20,7 @@ add_disk big 64M logical_block_size=4096,physical_block_size=4096
 truncate -s 32M "$dir/fixed.img"
 printf 'keep this' | dd of="$dir/fixed.img" conv=notrunc status=none
 before=$(sha256sum <"$dir/fixed.img")
-add_disk fixed 32M '' "format=raw,readonly=on,file=$dir/fixed.img"
+add_disk fixed 32M '' "format=raw,readonly=on,file=$dir/fixed.img" '"read_only": true'
 start_machine
 guest_ready two-disks
 guest_start disks

@@ -104,13 +104,14 @@ trap 'exit 143' TERM
 
 # ---- disks and configuration ---------------------------------------------------------------------
 
-# add_disk NAME SIZE [NVME_OPTIONS [DRIVE_OPTIONS]]: an NVMe disk of VTL2 that the guest gets.
+# add_disk NAME SIZE [NVME_OPTIONS [DRIVE_OPTIONS [CONFIG]]]: an NVMe disk of VTL2 that the guest
+# gets; CONFIG is added to its entry in the host's configuration.
 add_disk() {
     local name=$1 size=$2 nvme=${3:+,$3} drive=${4:-} file=$dir/$1.img
     [ -e "$file" ] || truncate -s "$size" "$file"
     [ -n "$drive" ] || drive="format=raw,discard=unmap,detect-zeroes=off,file=$file"
     qemu_disks+=(-drive "if=none,id=$name,$drive" -device "nvme,id=dev-$name,drive=$name,serial=$name$nvme")
-    config_disks+=("{\"nvme_serial\": \"$name\"}")
+    config_disks+=("{\"nvme_serial\": \"$name\"${5:+, $5}}")
 }
 
 # The host's configuration: what the test needs over what the image has measured.
@@ -261,8 +262,9 @@ guest_test() {
     while wait_console '^PT ' $((end - SECONDS)); do
         case $line in
         'PT end '*)
+            local status=${line##* }
             wait_console '^PT ask' 10 || give_up "$name" 'the guest does not ask for the next test'
-            [ "$reported" -gt 0 ] || [ "${line##* }" = 0 ] || result fail "$name" "exit status ${line##* }"
+            [ "$reported" -gt 0 ] || [ "$status" = 0 ] || result fail "$name" "exit status $status"
             return 0
             ;;
         'PT pass '* | 'PT fail '* | 'PT skip '*)

@@ -32,7 +32,7 @@ for module in virtio_pci virtio_console kvm-amd; do
     add_module "$module"
 done
 tests/guest/build-probe.sh "$stage/bin/probe"
-install -m 755 build/vtl2/parapet "$stage/bin/parapet"
+install -m 755 build/vtl2/parapet "$stage/parapet"
 cp "$kernel" "$stage/guest/vmlinuz"
 cp build/guest.cpio "$stage/guest/initrd"
 cat >"$stage/guest/config.json" <<'JSON'
