@@ -6,7 +6,7 @@
 // yyjson parses in place, in a copy of the text: a key's string then stands where it stood in the
 // text, and that gives every message its line.
 #include "userspace/config.h"
-#include "userspace/config_keys.h"
+#include "userspace/config_parser.h"
 
 #include "igvm/base/types.h"
 
@@ -15,23 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yyjson.h>
 
-#define MAX_PATH_BYTES 128u
-
-struct parser {
-    struct config *config;
-    const char *name;
-    const char *text; ///< as given: for counting lines
-    const char *copy; ///< as yyjson has it: keys point into it
-    size_t size;
-    bool host;
-    size_t off;                ///< of the key that is being looked at
-    char path[MAX_PATH_BYTES]; ///< "disks[0].path"
-    struct config_error *error;
-};
-
-static unsigned line_of(const struct parser *p, size_t off) {
+static unsigned line_of(const struct config_parser *p, size_t off) {
     unsigned line = 1;
 
     for (size_t i = 0; i < off && i < p->size; i++) {
@@ -40,7 +25,7 @@ static unsigned line_of(const struct parser *p, size_t off) {
     return line;
 }
 
-__attribute__((format(printf, 2, 3))) static int refuse(struct parser *p, const char *format, ...) {
+int config_refuse(struct config_parser *p, const char *format, ...) {
     va_list args;
     int used = snprintf(p->error->text, sizeof(p->error->text), "%s:%u: %s%s", p->name,
                         line_of(p, p->off), p->path, p->path[0] ? ": " : "");
@@ -53,140 +38,11 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct parser *p, const 
     return -EINVAL;
 }
 
-static int wrong_type(struct parser *p, const char *expected, yyjson_val *found) {
-    return refuse(p, "expected %s, found %s", expected, yyjson_get_type_desc(found));
+int config_wrong_type(struct config_parser *p, const char *expected, yyjson_val *found) {
+    return config_refuse(p, "expected %s, found %s", expected, yyjson_get_type_desc(found));
 }
 
-// ---- values
-// --------------------------------------------------------------------------------------
-
-static int set_text(struct parser *p, const struct config_key *key, yyjson_val *value, char *out) {
-    const char *text = yyjson_get_str(value);
-    size_t size = yyjson_get_len(value);
-
-    if (text == NULL) {
-        return wrong_type(p, "a string", value);
-    }
-    if (size >= key->size) {
-        return refuse(p, "expected at most %u bytes, found %zu", key->size - 1, size);
-    }
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
-            return refuse(p, "expected printable text, found byte 0x%02x in it",
-                          (unsigned char)text[i]);
-        }
-    }
-    memcpy(out, text, size);
-    out[size] = '\0';
-    return 0;
-}
-
-/// "512M", "4G", "65536": decimal digits, then at most one of K, M, G, T.
-static bool parse_bytes(const char *text, uint64_t *out) {
-    static const char units[] = "KMGT";
-    const char *unit;
-    uint64_t value = 0;
-
-    if (*text < '0' || *text > '9') {
-        return false;
-    }
-    for (; *text >= '0' && *text <= '9'; text++) {
-        if (__builtin_mul_overflow(value, 10u, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value)) {
-            return false;
-        }
-    }
-    if (*text != '\0') {
-        unit = strchr(units, *text);
-        if (unit == NULL || text[1] != '\0' ||
-            __builtin_mul_overflow(value, 1ull << (10 * (unit - units + 1)), &value)) {
-            return false;
-        }
-    }
-    *out = value;
-    return true;
-}
-
-static int set_number(struct parser *p, const struct config_key *key, yyjson_val *value,
-                      char *out) {
-    uint64_t number = 0;
-
-    if (key->type == CONFIG_BYTES && yyjson_is_str(value)) {
-        if (!parse_bytes(yyjson_get_str(value), &number)) {
-            return refuse(p, "expected a size such as 536870912 or \"512M\", found \"%.40s\"",
-                          yyjson_get_str(value));
-        }
-    } else if (yyjson_is_uint(value)) {
-        number = yyjson_get_uint(value);
-    } else if (yyjson_is_num(value)) {
-        return refuse(p, "expected a whole number that is not negative");
-    } else {
-        return wrong_type(
-            p, key->type == CONFIG_BYTES ? "a number or a size such as \"512M\"" : "a number",
-            value);
-    }
-    if (number < key->min || number > key->max) {
-        return refuse(p, "expected %llu to %llu, found %llu", (unsigned long long)key->min,
-                      (unsigned long long)key->max, (unsigned long long)number);
-    }
-    if (key->type == CONFIG_BYTES) {
-        memcpy(out, &number, sizeof(uint64_t));
-    } else {
-        uint32_t small = (uint32_t)number; // max fits
-
-        memcpy(out, &small, sizeof(small));
-    }
-    return 0;
-}
-
-static int set_enum(struct parser *p, const struct config_key *key, yyjson_val *value, char *out) {
-    const char *text = yyjson_get_str(value);
-    char all[96] = "";
-    size_t used = 0;
-
-    if (text == NULL) {
-        return wrong_type(p, "a string", value);
-    }
-    for (uint32_t i = 0; key->names[i]; i++) {
-        if (strcmp(key->names[i], text) == 0) {
-            memcpy(out, &i, sizeof(i));
-            return 0;
-        }
-        // The table's names are short: all of them fit.
-        used += (size_t)snprintf(all + used, sizeof(all) - used, "%s\"%s\"", i ? ", " : "",
-                                 key->names[i]);
-    }
-    return refuse(p, "expected one of %s, found \"%.40s\"", all, text);
-}
-
-static int set_texts(struct parser *p, const struct config_key *key, yyjson_val *value) {
-    char *base = (char *)p->config;
-    uint32_t count = 0;
-    yyjson_arr_iter items;
-    yyjson_val *item;
-
-    if (!yyjson_is_arr(value)) {
-        return wrong_type(p, "an array", value);
-    }
-    if (yyjson_arr_size(value) > key->max) {
-        return refuse(p, "expected at most %llu elements, found %zu", (unsigned long long)key->max,
-                      yyjson_arr_size(value));
-    }
-    yyjson_arr_iter_init(value, &items);
-    while ((item = yyjson_arr_iter_next(&items)) != NULL) {
-        int result = set_text(p, key, item, base + key->off + (size_t)count * key->size);
-
-        if (result < 0) {
-            return result;
-        }
-        count++;
-    }
-    memcpy(base + key->count_off, &count, sizeof(count));
-    return 0;
-}
-
-// ---- objects
-// -------------------------------------------------------------------------------------
+// ---- objects ----
 
 /// Number of edits between two short words (Levenshtein), capped: for "did you mean".
 static unsigned distance(const char *a, const char *b) {
@@ -211,7 +67,8 @@ static unsigned distance(const char *a, const char *b) {
     return row[b_size];
 }
 
-static int unknown_key(struct parser *p, const struct config_object *object, const char *name) {
+static int unknown_key(struct config_parser *p, const struct config_object *object,
+                       const char *name) {
     const char *nearest = NULL;
     unsigned best = 4; // further away is no typing error
 
@@ -224,14 +81,14 @@ static int unknown_key(struct parser *p, const struct config_object *object, con
         }
     }
     if (nearest) {
-        return refuse(p, "unknown key; did you mean \"%s\"?", nearest);
+        return config_refuse(p, "unknown key; did you mean \"%s\"?", nearest);
     }
-    return refuse(p, "unknown key; docs/configuration.md lists the keys");
+    return config_refuse(p, "unknown key; docs/configuration.md lists the keys");
 }
 
 /// Whether the measured configuration lets the host set this path: it or an object above it is
 /// listed.
-static bool host_may_set(const struct parser *p) {
+static bool host_may_set(const struct config_parser *p) {
     for (uint32_t i = 0; i < p->config->host_path_count; i++) {
         const char *allowed = p->config->host_paths[i];
         size_t size = strlen(allowed);
@@ -244,10 +101,10 @@ static bool host_may_set(const struct parser *p) {
     return false;
 }
 
-static int apply_object(struct parser *p, const struct config_object *object, yyjson_val *value,
-                        char *base, unsigned depth);
+static int apply_object(struct config_parser *p, const struct config_object *object,
+                        yyjson_val *value, char *base, unsigned depth);
 
-static int apply_array(struct parser *p, const struct config_key *key, yyjson_val *value,
+static int apply_array(struct config_parser *p, const struct config_key *key, yyjson_val *value,
                        unsigned depth) {
     char *base = (char *)p->config;
     size_t path_size = strlen(p->path);
@@ -256,11 +113,11 @@ static int apply_array(struct parser *p, const struct config_key *key, yyjson_va
     yyjson_val *item;
 
     if (!yyjson_is_arr(value)) {
-        return wrong_type(p, "an array", value);
+        return config_wrong_type(p, "an array", value);
     }
     if (yyjson_arr_size(value) > key->max) {
-        return refuse(p, "expected at most %llu elements, found %zu", (unsigned long long)key->max,
-                      yyjson_arr_size(value));
+        return config_refuse(p, "expected at most %llu elements, found %zu",
+                             (unsigned long long)key->max, yyjson_arr_size(value));
     }
     memset(base + key->off, 0, key->size * key->max); // the host's array replaces the measured one
     yyjson_arr_iter_init(value, &items);
@@ -280,28 +137,28 @@ static int apply_array(struct parser *p, const struct config_key *key, yyjson_va
     return 0;
 }
 
-static int apply_value(struct parser *p, const struct config_key *key, yyjson_val *value,
+static int apply_value(struct config_parser *p, const struct config_key *key, yyjson_val *value,
                        char *base, unsigned depth) {
     if (p->host && key->type != CONFIG_OBJECT && !host_may_set(p)) {
-        return refuse(p, "the host may not set this; the measured configuration's "
-                         "\"host_may_set\" does not list it");
+        return config_refuse(p, "the host may not set this; the measured configuration's "
+                                "\"host_may_set\" does not list it");
     }
     switch ((enum config_type)key->type) {
     case CONFIG_BOOL:
         if (!yyjson_is_bool(value)) {
-            return wrong_type(p, "true or false", value);
+            return config_wrong_type(p, "true or false", value);
         }
         *(bool *)(base + key->off) = yyjson_get_bool(value);
         return 0;
     case CONFIG_U32:
     case CONFIG_BYTES:
-        return set_number(p, key, value, base + key->off);
+        return config_set_number(p, key, value, base + key->off);
     case CONFIG_TEXT:
-        return set_text(p, key, value, base + key->off);
+        return config_set_text(p, key, value, base + key->off);
     case CONFIG_ENUM:
-        return set_enum(p, key, value, base + key->off);
+        return config_set_enum(p, key, value, base + key->off);
     case CONFIG_TEXTS:
-        return set_texts(p, key, value);
+        return config_set_texts(p, key, value);
     case CONFIG_ARRAY:
         return apply_array(p, key, value, depth);
     case CONFIG_OBJECT:
@@ -311,15 +168,15 @@ static int apply_value(struct parser *p, const struct config_key *key, yyjson_va
 }
 
 /// Applies every member. depth is bounded by the table: an object never contains itself.
-static int apply_object(struct parser *p, const struct config_object *object, yyjson_val *value,
-                        char *base, unsigned depth) {
+static int apply_object(struct config_parser *p, const struct config_object *object,
+                        yyjson_val *value, char *base, unsigned depth) {
     size_t path_size = strlen(p->path);
     uint64_t seen = 0;
     yyjson_obj_iter members;
     yyjson_val *name;
 
     if (!yyjson_is_obj(value)) {
-        return wrong_type(p, "an object", value);
+        return config_wrong_type(p, "an object", value);
     }
     yyjson_obj_iter_init(value, &members);
     while ((name = yyjson_obj_iter_next(&members)) != NULL) {
@@ -336,11 +193,14 @@ static int apply_object(struct parser *p, const struct config_object *object, yy
         while (i < object->key_count && strcmp(object->keys[i].name, text) != 0) {
             i++;
         }
+        if (strlen(text) != yyjson_get_len(name)) {
+            return config_refuse(p, "a NUL character in the key");
+        }
         if (i == object->key_count) {
             return unknown_key(p, object, text);
         }
         if (seen & 1ull << i) {
-            return refuse(p, "this key stands twice in its object");
+            return config_refuse(p, "this key stands twice in its object");
         }
         seen |= 1ull << i;
         result = apply_value(p, &object->keys[i], yyjson_obj_iter_get_val(name), base, depth);
@@ -354,20 +214,21 @@ static int apply_object(struct parser *p, const struct config_object *object, yy
 
 int config_apply(struct config *config, const char *name, const char *text, size_t size_bytes,
                  bool host, struct config_error *error) {
-    struct parser p = {.config = config,
-                       .name = name,
-                       .text = text,
-                       .size = size_bytes,
-                       .host = host,
-                       .error = error};
+    struct config_parser p = {.config = config,
+                              .name = name,
+                              .text = text,
+                              .size = size_bytes,
+                              .host = host,
+                              .error = error};
     yyjson_read_err failure;
     yyjson_doc *document;
     char *copy;
     int result;
 
     if (size_bytes > CONFIG_MAX_TEXT_BYTES) {
-        return refuse(&p, "expected at most %u bytes: the configuration is larger than that (%zu)",
-                      CONFIG_MAX_TEXT_BYTES, size_bytes);
+        return config_refuse(
+            &p, "expected at most %u bytes: the configuration is larger than that (%zu)",
+            CONFIG_MAX_TEXT_BYTES, size_bytes);
     }
     copy = calloc(1, size_bytes + YYJSON_PADDING_SIZE);
     if (copy == NULL) {
@@ -377,7 +238,8 @@ int config_apply(struct config *config, const char *name, const char *text, size
     document = yyjson_read_opts(copy, size_bytes, YYJSON_READ_INSITU, NULL, &failure);
     if (document == NULL) {
         p.off = failure.pos;
-        result = refuse(&p, "not valid JSON at byte offset %zu: %s", failure.pos, failure.msg);
+        result =
+            config_refuse(&p, "not valid JSON at byte offset %zu: %s", failure.pos, failure.msg);
     } else {
         p.copy = copy;
         result = apply_object(&p, &config_root, yyjson_doc_get_root(document), (char *)config, 1);

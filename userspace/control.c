@@ -36,8 +36,7 @@ static void say(int fd, const char *text) {
     answer(fd, text, strlen(text));
 }
 
-// ---- commands
-// ------------------------------------------------------------------------------------
+// ---- commands ----
 
 static void do_inspect(struct control *c, int fd) {
     size_t size = 0;
@@ -146,8 +145,7 @@ static bool read_line(int fd, char *line, size_t capacity) {
     return false;
 }
 
-// ---- the socket
-// ----------------------------------------------------------------------------------
+// ---- the socket ----
 
 static void peer_waits(struct loop_io *io, int64_t result) {
     struct control *c = io->owner;

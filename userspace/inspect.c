@@ -144,8 +144,7 @@ char *inspect_json(struct machine *machine, enum state_sensitivity up_to, size_t
     return text;
 }
 
-// ---- saving
-// --------------------------------------------------------------------------------------
+// ---- saving ----
 
 static size_t save_room(const struct machine *machine) {
     size_t room = 16;

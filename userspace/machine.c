@@ -39,8 +39,7 @@ void machine_request(struct machine *machine, uint32_t want) {
     loop_post(&machine->loop.base, &machine->wanted_task);
 }
 
-// ---- building
-// ------------------------------------------------------------------------------------
+// ---- building ----
 
 /// The guest's memory is what the slots cover, and nothing else: guest_ram.c has checked that it
 /// lies in VTL0's ranges.
@@ -136,8 +135,7 @@ void machine_free(struct machine *machine) {
     free(machine);
 }
 
-// ---- running
-// -------------------------------------------------------------------------------------
+// ---- running ----
 
 void machine_stop(struct machine *machine) {
     int result;

@@ -80,8 +80,7 @@ static struct virtio_config virtio_config(struct machine *machine, const char *n
     };
 }
 
-// ---- backends
-// ------------------------------------------------------------------------------------
+// ---- backends ----
 
 /// Opens a console's or port's backend; "null" gives none.
 static int open_tty(struct machine *machine, const char *what, const char *path,
@@ -131,8 +130,7 @@ static int open_disk(struct machine *machine, uint32_t index) {
     return result;
 }
 
-// ---- devices
-// -------------------------------------------------------------------------------------
+// ---- devices ----
 
 static int add_chipset(struct machine *machine) {
     struct serial16550_config serial = {

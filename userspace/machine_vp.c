@@ -18,8 +18,7 @@
 #define MAX_SETTLE_STEPS 4096u             ///< fragments of one instruction; a bound, not a measure
 #define KVM_ENOSYS_CODE  ((uint64_t)-1000) ///< Linux Documentation/virt/kvm/x86/hypercalls.rst
 
-// ---- exits
-// ---------------------------------------------------------------------------------------
+// ---- exits ----
 
 static uint64_t load_port_data(const uint8_t *data, uint8_t size) {
     uint64_t value = 0;
@@ -104,8 +103,7 @@ static void dispatch(struct machine_vp *vp) {
     }
 }
 
-// ---- orders
-// --------------------------------------------------------------------------------------
+// ---- orders ----
 
 /// Hands the pending exit's result over, without entering the guest. An instruction may consist of
 /// several accesses: they are carried out.
