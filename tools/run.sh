@@ -48,10 +48,12 @@ kvm)
 *) stop_because "ACCEL=$accel is neither tcg nor kvm" ;;
 esac
 
-config=()
-if [ -n "${CONFIG:-}" ]; then
-    [ -r "$CONFIG" ] || stop_because "CONFIG=$CONFIG cannot be read"
-    config=(-fw_cfg "name=opt/parapet/config,file=$CONFIG")
+# What the host says: the NVMe drive below is the guest's first disk. CONFIG=file says it otherwise.
+config=${CONFIG:-$run/host.json}
+if [ -z "${CONFIG:-}" ]; then
+    echo '{ "disks": [{ "nvme_serial": "disk0" }] }' >"$config"
+elif [ ! -r "$config" ]; then
+    stop_because "CONFIG=$config cannot be read"
 fi
 
 # The terminal is the guest's: the escape key is QEMU's (Ctrl-A X ends, Ctrl-A C is its monitor,
@@ -71,7 +73,7 @@ rm -f "$log"
 status=0
 qemu-system-x86_64 -M q35 "${machine[@]}" -m "$mem" -smp "$smp" \
     -nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4 \
-    -kernel "$minihost" -initrd "$image" -append "${APPEND:-}" "${config[@]}" \
+    -kernel "$minihost" -initrd "$image" -append "${APPEND:-}" -fw_cfg "name=opt/parapet/config,file=$config" \
     -serial "file:$log" \
     -chardev stdio,id=guest,mux=on,signal=off -mon chardev=guest,mode=readline \
     -device virtio-serial-pci -device virtconsole,chardev=guest \
