@@ -3,8 +3,8 @@
 #
 # Third-party libraries into build/deps/, each cached by content:
 #   musl/include, musl/lib   for static musl programs: liburing, yyjson, Mbed TLS (crypto, X.509),
-#                            libfdt, libtpms with a minimal libcrypto
-#   src/NAME                 sources for host and freestanding builds: yyjson, mbedtls, libfdt
+#                            libfdt, libtpms with a minimal libcrypto, Zydis (decoder only)
+#   src/NAME                 sources for host and freestanding builds: yyjson, mbedtls, libfdt, zydis
 #   VERSIONS                 name, version and suite of what was taken
 # Without arguments: all of them; else those named.
 # shellcheck disable=SC2086,SC2048 # flags and names are words
@@ -70,6 +70,26 @@ build_libfdt() {
     cp ./*.[ch] "$W/out/src/libfdt/"
 }
 
+# The decoder without text, encoder and AVX-512, as one source file that carries its own options: host
+# builds compile src/zydis/zydis.c with -I src/zydis/include -I src/zydis/src.
+build_zydis() {
+    local zycore
+    zycore=$("$HERE/fetch.sh" source zycore-c trixie bookworm)
+    mkdir -p "$W/out/src/zydis/src" "$W/zycore"
+    tar -xf "$zycore" -C "$W/zycore" --strip-components=1
+    cp -r "$W/source/include/Zydis" "$W/zycore/include/Zycore" "$W/out/include/"
+    cp -r "$W/out/include" "$W/source/LICENSE" "$W/out/src/zydis/"
+    cd "$W/out/src/zydis"
+    cp -r "$W/source/src/"{Decoder,DecoderData,Register,SharedData}.c "$W/source/src/Generated" src/
+    {
+        printf '#define %s\n' ZYAN_NO_LIBC ZYDIS_STATIC_BUILD ZYCORE_STATIC_BUILD ZYDIS_DISABLE_FORMATTER \
+            ZYDIS_DISABLE_ENCODER ZYDIS_DISABLE_AVX512 ZYDIS_DISABLE_KNC ZYDIS_DISABLE_SEGMENT
+        printf '#include "src/%s.c"\n' Decoder DecoderData Register SharedData
+    } >zydis.c
+    $MUSL $CFLAGS_LIB -std=c11 -Iinclude -Isrc -c zydis.c -o "$W/zydis.o"
+    ar rcsD "$W/out/lib/libZydis.a" "$W/zydis.o"
+}
+
 # Only what libtpms calls: no TLS, no engines, no loadable modules, no threads. no-async because
 # musl has no ucontext.
 OPENSSL_OFF='shared dso engine module threads async tests legacy ssl tls dtls sock ui-console err
@@ -112,7 +132,9 @@ dep() { # NAME KIND PACKAGE SUITE…: fetch, build when not cached, install
     local name=$1 kind=$2 package=$3 key built
     shift 3
     FETCHED=$("$HERE/fetch.sh" "$kind" "$package" "$@")
-    key=$(content_key "$0" "$HERE/libtpms_fortify.c" "$(dirname "$FETCHED")/current" -- "$COMPILER")
+    # The library's own recipe, so that another library's change does not rebuild this one.
+    key=$(content_key "$HERE/libtpms_fortify.c" "$(dirname "$FETCHED")/current" -- "$COMPILER" "$CFLAGS_MUSL" \
+        "$(declare -f run_build "build_$name")" "$([ "$name" != openssl ] || echo "$OPENSSL_OFF")")
     built=$CACHE/deps/$name-$key
     (
         lock deps "deps-$name"
@@ -131,7 +153,7 @@ dep() { # NAME KIND PACKAGE SUITE…: fetch, build when not cached, install
 
 MUSL=musl-gcc
 started=$SECONDS
-ALL='liburing yyjson libfdt mbedtls openssl libtpms'
+ALL='liburing yyjson libfdt mbedtls openssl libtpms zydis'
 for name in ${*:-$ALL}; do
     case $name in
     liburing) dep liburing source liburing trixie bookworm-backports bookworm ;;
@@ -140,6 +162,7 @@ for name in ${*:-$ALL}; do
     mbedtls) dep mbedtls source mbedtls trixie trixie-security ;;
     openssl) dep openssl source openssl bookworm-security bookworm bookworm-updates ;;
     libtpms) dep libtpms deb libtpms-dev bookworm bookworm-security trixie ;;
+    zydis) dep zydis source zydis bookworm trixie ;;
     *) die deps "no library '$name'" "known: $ALL" ;;
     esac
 done
