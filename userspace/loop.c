@@ -13,8 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S         1000000000ull
-#define TIMERS_PER_ROUND 64u
+#define NS_PER_S              1000000000ull
+#define TIMERS_PER_ROUND      64u
+#define COMPLETIONS_PER_ROUND 1024u
 
 // user_data of our own entries; all others are pointers to struct loop_io.
 #define TAG_TIMEOUT 1u
@@ -227,9 +228,10 @@ static void run_timers(struct uring_loop *loop) {
 // ---- completions ----
 
 static void run_completions(struct uring_loop *loop) {
-    unsigned budget = io_uring_cq_ready(&loop->io);
+    unsigned budget = COMPLETIONS_PER_ROUND;
     struct io_uring_cqe *cqe;
 
+    // peek also fetches what overflowed the ring, by a system call then and only then.
     while (budget-- > 0 && io_uring_peek_cqe(&loop->io, &cqe) == 0) {
         uint64_t tag = cqe->user_data;
         int result = cqe->res;
@@ -245,7 +247,7 @@ static void run_completions(struct uring_loop *loop) {
             io->complete(io, result);
         }
     }
-    if (io_uring_cq_ready(&loop->io) != 0) {
+    if (io_uring_cq_ready(&loop->io) != 0 || io_uring_cq_has_overflow(&loop->io)) {
         *loop->wake_flag = 1;
     }
 }
