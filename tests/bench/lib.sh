@@ -9,6 +9,7 @@
 TEST_NAME=bench-$(basename "$0" .sh)
 TEST_DIR=${PARAPET_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}/build/bench/$TEST_NAME
 . "$(dirname "${BASH_SOURCE[0]}")/../boot/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../boot/variant.sh"
 
 NEST=$top/build/bench/nest.cpio
 VTL2_KERNEL=${VTL2_KERNEL:-$top/build/kernel/bzImage}
@@ -65,4 +66,17 @@ nest() {
     send "$*"
     wait_console "^PT end $1" "${NEST_SECONDS:-180}" || give_up nest "'$*' does not end"
     wait_console '^PT ask' 20
+}
+
+# start_bare MODES: Parapet with the guest without an operating system (tests/guest/bare/).
+start_bare() {
+    "$top/tests/guest/bare/build.sh" "$dir/bare"
+    cat >"$dir/config.json" <<JSON
+{
+  "guest": {"command_line": "parapet.test=$1", "on_reset": "restart"},
+  "console": {"kind": "serial", "backend": "/dev/hvc0"}
+}
+JSON
+    variant_image config="$dir/config.json" kernel="$dir/bare"
+    start_qemu -kernel "$MINIHOST" -initrd "$IMAGE" -append ''
 }

@@ -53,8 +53,8 @@ awk -F '\t' '
     BEGIN { print "[" }
     {
         printf "%s  {\"name\": %s, \"unit\": %s, \"value\": %s, \"reference\": %s, \"ratio\": %s, \"goal\": %s, \"met\": %s, \"note\": %s}",
-            NR > 1 ? ",\n" : "", text($1), text($2), number($3), number($4), number($5), text($6),
-            $7 == "-" ? "null" : $7 == "met" ? "true" : "false", text($8)
+            (NR > 1 ? ",\n" : ""), text($1), text($2), number($3), number($4), number($5), text($6),
+            ($7 == "-" ? "null" : ($7 == "met" ? "true" : "false")), text($8)
     }
     END { print "\n]" }
 ' "$BENCH_ROWS" >build/bench.json

@@ -153,7 +153,7 @@ start_qemu() {
     exec {qmp_in}<>"$dir/qmp.in" {qmp_out}<>"$dir/qmp.out"
     rm -f "$dir/vtl2.log" "$dir/qmp-ready"
     : >"$dir/console.log"
-    qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu "${CPU:-max,+svm}" -m "$MEM" -smp "$SMP" \
+    qemu-system-x86_64 -M q35 -accel "${ACCEL:-tcg,thread=multi}" -cpu "${CPU:-max,+svm}" -m "$MEM" -smp "$SMP" \
         -nodefaults -display none "${REBOOT:--no-reboot}" -device isa-debug-exit,iobase=0xf4,iosize=4 \
         -chardev stdio,id=guest,signal=off -serial "${SERIAL:-file:$dir/vtl2.log}" "${virtconsole[@]}" \
         -chardev "pipe,id=qmp,path=$dir/qmp" -mon chardev=qmp,mode=control \
