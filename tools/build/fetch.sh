@@ -50,6 +50,7 @@ mirror_of() { # SUITE
     own=$codename
     case $1 in *-security) own=$codename-security ;; esac
     while read -r uri suite; do
+        case $uri in *://* | file:* | copy:*) ;; *) continue ;; esac # not cdrom:
         if [ "$suite" = "$own" ]; then
             printf '%s\n' "$uri"
             return 0
@@ -76,12 +77,15 @@ open_suite() { # SUITE: sets APT; refreshes the index when it is older than a da
     cmp -s "$dir/etc/sources.list.new" "$dir/etc/sources.list" || rm -f "$dir/updated"
     mv "$dir/etc/sources.list.new" "$dir/etc/sources.list"
     : >"$dir/state/status"
-    APT=(-qq -o "Dir::Etc::sourcelist=$dir/etc/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    # Hooks of the machine (cleaning its cache, telling its desktop) have nothing to do with this root.
+    printf '#clear %s;\n' APT::Update::Post-Invoke APT::Update::Post-Invoke-Success APT::Update::Pre-Invoke \
+        >"$dir/etc/apt.conf"
+    APT=(-qq -c "$dir/etc/apt.conf" -o "Dir::Etc::sourcelist=$dir/etc/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null
         -o "Dir::State=$dir/state" -o "Dir::State::status=$dir/state/status"
         -o "Dir::Cache=$dir/cache" -o "Dir::Log=$dir/log" -o APT::Sandbox::User=root
         -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-        -o Acquire::Retries=3 -o Acquire::http::Timeout=60)
+        -o APT::Update::Error-Mode=any -o Acquire::Retries=3 -o Acquire::http::Timeout=60)
     (
         lock fetch "apt-$suite"
         [ -z "$(find "$dir/updated" -mtime -1 2>/dev/null)" ] || exit 0
@@ -91,7 +95,7 @@ open_suite() { # SUITE: sets APT; refreshes the index when it is older than a da
         elif [ -e "$dir/updated" ]; then
             say fetch "the mirror does not answer: using the index of $(date -r "$dir/updated" +%F)"
         else
-            say fetch "cannot read the index of $suite: $(tail -n 1 "$dir/log/update")"
+            say fetch "cannot read the index of $suite: $(grep -m 1 -E '^(W: Failed|E: )' "$dir/log/update" || tail -n 1 "$dir/log/update")"
             exit 1
         fi
     )
