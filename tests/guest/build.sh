@@ -10,7 +10,7 @@ export LC_ALL=C
 out=${1:?usage: build.sh OUT.cpio}
 top=$(cd "$(dirname "$0")/../.." && pwd)
 guest=${GUEST_DIR:-$top/build/guest}
-busybox=${BUSYBOX:-$(command -v busybox)}
+busybox=${BUSYBOX:-$guest/busybox}
 
 # What Debian's cloud kernel has as modules, dependencies first (resolved below).
 wanted='virtio_pci virtio_blk virtio_console virtio-rng button evdev'
