@@ -24,10 +24,10 @@ struct device_ops {
     /// (interrupt level, timers). -EINVAL refuses the load. May be NULL.
     int (*after_load)(void *self);
 
-    /// Takes no new work and lets what is in flight finish and reach the guest; done is called once,
-    /// like reset's, when nothing is in flight. Called with device.lock held and no VP running the
-    /// guest. Needed before a save; resume goes on (a loaded device runs without it). Both may be
-    /// NULL: nothing to wait for.
+    /// Takes no new work and lets what is in flight finish and reach the guest; done is called
+    /// once, like reset's, when nothing is in flight. Called with device.lock held and no VP
+    /// running the guest. Needed before a save; resume goes on (a loaded device runs without it).
+    /// Both may be NULL: nothing to wait for.
     void (*pause)(void *self, device_reset_done_fn done, void *ctx);
     void (*resume)(void *self);
 

@@ -76,6 +76,42 @@ static int set_slot(int vm_fd, uint32_t index, const struct kvm_slot *slot) {
     return kvm_ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+// The interrupt wiring of a PC: ISA interrupts go to both PICs and to the IOAPIC pin of the same
+// number, but the PIT's IRQ 0 arrives at pin 2, as the MADT's source override says.
+#define PIC_LINES      16u
+#define PIC_CASCADE    2u
+#define IOAPIC_PINS    24u
+#define IOAPIC_PIT_PIN 2u
+
+static int set_routing(int vm_fd) {
+    struct {
+        struct kvm_irq_routing header;
+        struct kvm_irq_routing_entry entries[PIC_LINES + IOAPIC_PINS];
+    } table = {.header = {.nr = 0}};
+
+    for (uint32_t gsi = 0; gsi < PIC_LINES; gsi++) {
+        if (gsi != PIC_CASCADE) {
+            table.entries[table.header.nr++] = (struct kvm_irq_routing_entry){
+                .gsi = gsi,
+                .type = KVM_IRQ_ROUTING_IRQCHIP,
+                .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+                              .pin = gsi % 8},
+            };
+        }
+    }
+    for (uint32_t gsi = 0; gsi < IOAPIC_PINS; gsi++) {
+        if (gsi != IOAPIC_PIT_PIN) {
+            table.entries[table.header.nr++] = (struct kvm_irq_routing_entry){
+                .gsi = gsi,
+                .type = KVM_IRQ_ROUTING_IRQCHIP,
+                .u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC,
+                              .pin = gsi == 0 ? IOAPIC_PIT_PIN : gsi},
+            };
+        }
+    }
+    return kvm_ioctl(vm_fd, KVM_SET_GSI_ROUTING, &table);
+}
+
 /// A VM with interrupt controllers and all slots known so far, no VPs. Returns its fd or -errno.
 static int make_vm(const struct partition *partition) {
     struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY}; // port 0x61 stays in the kernel
@@ -99,6 +135,9 @@ static int make_vm(const struct partition *partition) {
     }
     if (result == 0) {
         result = kvm_ioctl(vm, KVM_CREATE_PIT2, &pit);
+    }
+    if (result == 0) {
+        result = set_routing(vm);
     }
     // 0: the frequency as the kernel knows it now. The default is what KVM saw when it was
     // initialised, before the kernel refined it; where hardware cannot scale the TSC, KVM refuses
