@@ -51,15 +51,19 @@ static void tell(const struct finished *f) {
 /// Gives all queues an order. Returns whether nobody has to answer it.
 static bool give_order(struct virtio *virtio, uint32_t what) {
     uint32_t order = (virtio->order & ~ORDER_MASK) + ORDER_STEP + what;
+    uint32_t pending = 1; // for ourselves, so that nobody finishes while we are still posting
 
-    // One for ourselves, so that nobody finishes while we are still posting.
-    atomic_store(&virtio->pending, 1);
+    // Counted before the order is known: a control task that is still queued from a resume may
+    // answer it at once. No queue starts meanwhile (device.lock), and none goes off unasked.
+    for (uint16_t i = 0; i < virtio->queue_count; i++) {
+        pending += virtio_queue_phase(&virtio->queues[i]) != VIRTIO_QUEUE_OFF;
+    }
+    atomic_store(&virtio->pending, pending);
     atomic_store(&virtio->order, order);
     for (uint16_t i = 0; i < virtio->queue_count; i++) {
         struct virtio_queue *queue = &virtio->queues[i];
 
         if (virtio_queue_phase(queue) != VIRTIO_QUEUE_OFF) {
-            atomic_fetch_add(&virtio->pending, 1);
             loop_post(queue->loop, &queue->control_task);
         }
     }

@@ -75,6 +75,21 @@ void virtio_queue_complete(struct virtio_queue *queue, uint16_t head, uint32_t w
     virtio_queue_let_go(queue); // last: the queue may be another's after it
 }
 
+/// Whether to take chains again. A ring that is found broken here is as broken as one that pop
+/// finds.
+static bool more_chains(struct virtio_queue *queue) {
+    if (queue->budget == 0 || queue->blocked || queue->vq.fault) {
+        return false;
+    }
+    if (virtqueue_enable_kicks(&queue->vq) && !queue->vq.fault) {
+        return true;
+    }
+    if (queue->vq.fault) {
+        virtio_queue_fail(queue, queue->vq.fault);
+    }
+    return false;
+}
+
 void virtio_queue_run(struct virtio_queue *queue) {
     struct virtio *virtio = queue->virtio;
 
@@ -89,7 +104,7 @@ void virtio_queue_run(struct virtio_queue *queue) {
     virtqueue_disable_kicks(&queue->vq);
     do {
         virtio->class->process(virtio->self, queue);
-    } while (queue->budget > 0 && !queue->blocked && virtqueue_enable_kicks(&queue->vq));
+    } while (more_chains(queue));
     flush_used(queue);
     queue->running = false;
     if (queue->budget == 0 && !queue->blocked && !queue->vq.fault) {
