@@ -121,7 +121,9 @@ install_tree() { # SRC DEST
 }
 
 record_version() { # NAME VERSION SUITE: one line a name in build/deps/VERSIONS
-    local file=$BUILD/deps/VERSIONS
+    local file=$BUILD/deps/VERSIONS tested
+    tested=$(awk -v name="$1" '$1 == name { print $2 }' "$ROOT/tools/build/versions.txt")
+    [ -z "$tested" ] || [ "$tested" = "$2" ] || say fetch "$1 $2 from $3; last tested: $tested"
     mkdir -p "$BUILD/deps" "$CACHE/lock"
     (
         flock 9
