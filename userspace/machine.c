@@ -181,6 +181,20 @@ void machine_resume_devices(struct machine *machine) {
     }
 }
 
+static void flush_on_loop(void *self) {
+    struct machine *machine = self;
+
+    serial16550_flush(&machine->com1);
+    machine_done(machine);
+}
+
+void machine_flush(struct machine *machine) {
+    machine->flush_task = (struct loop_task){.fn = flush_on_loop, .self = machine};
+    atomic_store(&machine->pending, 1);
+    loop_post(machine->loops[0], &machine->flush_task);
+    machine_wait_pending(machine);
+}
+
 static void reset_devices(struct machine *machine) {
     atomic_store(&machine->pending, 1);
     for (struct device *d = machine->devices; d; d = d->next) {
@@ -197,6 +211,7 @@ int machine_boot(struct machine *machine) {
     int result = 0;
 
     machine_stop(machine);
+    machine_flush(machine);
     reset_devices(machine); // also the first time: the TPM's processor needs its power-on
     if (machine->boot_count > 0) {
         result = machine->ops->reset(machine->partition);

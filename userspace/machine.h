@@ -83,6 +83,7 @@ struct machine {
     struct loop_task pending_task;
     _Atomic uint32_t wanted; ///< MACHINE_WANT_*
     struct loop_task wanted_task;
+    struct loop_task flush_task;
     bool running;
     uint32_t boot_count;
     // Devices.
@@ -130,6 +131,9 @@ void machine_run(struct machine *machine);
 /// Lets all devices' work in flight finish, nothing new is taken; VPs are stopped. For a save.
 void machine_pause_devices(struct machine *machine);
 void machine_resume_devices(struct machine *machine);
+
+/// Brings out what the guest has written and a device still holds back; VPs are stopped.
+void machine_flush(struct machine *machine);
 
 /// Notes a wish for the control thread; any thread.
 void machine_request(struct machine *machine, uint32_t want);

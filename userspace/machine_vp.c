@@ -6,6 +6,7 @@
 #include "userspace/machine.h"
 
 #include "devices/acpi_tables.h"
+#include "igvm/base/bytes.h"
 #include "igvm/base/log.h"
 
 #include <errno.h>
@@ -20,11 +21,19 @@
 
 // ---- exits ----
 
+// Port data is 1, 2 or 4 bytes: constant sizes, since this is every exit's way.
 static uint64_t load_port_data(const uint8_t *data, uint8_t size) {
-    uint64_t value = 0;
+    return size == 1 ? data[0] : size == 2 ? load_le16(data) : load_le32(data);
+}
 
-    memcpy(&value, data, size);
-    return value;
+static void store_port_data(uint8_t *data, uint8_t size, uint64_t value) {
+    if (size == 1) {
+        data[0] = (uint8_t)value;
+    } else if (size == 2) {
+        store_le16(data, (uint16_t)value);
+    } else {
+        store_le32(data, (uint32_t)value);
+    }
 }
 
 /// One access, or a run of string I/O.
@@ -43,7 +52,7 @@ static void do_pio(struct machine_vp *vp, struct vp_exit_pio *pio) {
             vp->unclaimed_pio++;
         }
         if (!pio->is_write) {
-            memcpy(data, &access.value, pio->size);
+            store_port_data(data, pio->size, access.value);
         }
     }
 }

@@ -153,6 +153,7 @@ static int run(struct vmm *vmm) {
         control_serve(&vmm->control);
     }
     machine_stop(vmm->machine);
+    machine_flush(vmm->machine);
     return end;
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define KICK_SIGNAL SIGUSR1
@@ -261,7 +262,7 @@ int kvm_vp_run(struct vp *vp, struct vp_exit *exit) {
     if (vp->pending != VP_EXIT_NONE) {
         finish(vp, exit);
     }
-    if (ioctl(vp->fd, KVM_RUN, NULL) < 0) {
+    if (syscall(SYS_ioctl, vp->fd, KVM_RUN, 0) < 0) { // the C library's ioctl() does more
         // EAGAIN: a VP that waits for SIPI was woken for something else.
         if (errno == EINTR || errno == EAGAIN) {
             exit->kind = VP_EXIT_WAKE;
