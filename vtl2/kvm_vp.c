@@ -131,6 +131,11 @@ int kvm_vp_reset(struct vp *vp) {
 
     // The old VM and its mapping go when its last VP has gone.
     close(old);
+    if (result == 0) {
+        // A wake-up that came meanwhile was written into the old run area, and nobody asks for the
+        // next one before this one is taken: look for work once.
+        __atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    }
     return result;
 }
 
