@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+#
+# The instruction emulator and the decoder it leans on (Zydis, one source file in build/deps).
+
+LIB_SRC += $(filter-out $(LIB_SRC),$(wildcard vtl2/emulator/*.c))
+COMMON  += -isystem $(DEPS_SRC)/zydis/include
+
+# Zydis needs no C library: one rule serves the product, tests and fuzzers.
+$(B)/%/third/zydis.o: | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -g -w -I$(DEPS_SRC)/zydis/include -I$(DEPS_SRC)/zydis/src -c $(DEPS_SRC)/zydis/zydis.c -o $@
+
+# The recipes that take all their prerequisites stand in the Makefile.
+$(B)/test/libparapet.a: $(B)/test/third/zydis.o
+$(B)/fuzz/libparapet.a: $(B)/fuzz/third/zydis.o
+$(B)/vtl2/parapet.debug: $(B)/vtl2/third/zydis.o
