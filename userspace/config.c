@@ -258,6 +258,11 @@ int config_check(const struct config *config, const char *name, struct config_er
                      "%s: disks[%u]: expected either \"path\" or \"nvme_serial\"", name, i);
             return -EINVAL;
         }
+        if (config->tpm_enabled && strcmp(disk->path, config->tpm_state) == 0) {
+            snprintf(error->text, sizeof(error->text),
+                     "%s: disks[%u].path: the vTPM's state is nothing for the guest", name, i);
+            return -EINVAL;
+        }
     }
     if (strlen(config->command_line) + strlen(config->command_line_append) + 2 >
         CONFIG_CMDLINE_BYTES) {

@@ -71,7 +71,12 @@ static const struct config_key tpm_keys[] = {
 static const struct config_object tpm_object = KEYS(tpm_keys);
 
 static const struct config_key disk_keys[] = {
-    TEXT("path", struct config_disk, path),
+    // A file of VTL2's own is nothing that a host may hand to the guest: the vTPM's state is one.
+    {.name = "path",
+     .type = CONFIG_TEXT,
+     .off = offsetof(struct config_disk, path),
+     .size = sizeof(((struct config_disk *)0)->path),
+     .host_folder = "/dev/"},
     TEXT("nvme_serial", struct config_disk, nvme_serial),
     TEXT("serial", struct config_disk, serial),
     BOOL("read_only", struct config_disk, read_only),

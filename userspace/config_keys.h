@@ -27,6 +27,7 @@ struct config_key {
     uint32_t count_off;       ///< arrays: where the count (u32) goes
     const char *const *names; ///< CONFIG_ENUM, ends with NULL
     const struct config_object *object;
+    const char *host_folder; ///< CONFIG_TEXT: a path that the host sets must lie in it; NULL: any
 };
 
 struct config_object {

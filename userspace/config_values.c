@@ -24,6 +24,11 @@ int config_set_text(struct config_parser *p, const struct config_key *key, yyjso
                                  (unsigned char)text[i]);
         }
     }
+    if (p->host && key->host_folder &&
+        (strncmp(text, key->host_folder, strlen(key->host_folder)) != 0 || strstr(text, ".."))) {
+        return config_refuse(p, "expected a path in %s: the host names devices, no files",
+                             key->host_folder);
+    }
     memcpy(out, text, size);
     out[size] = '\0';
     return 0;

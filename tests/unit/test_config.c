@@ -137,6 +137,29 @@ static void test_limits(void **state) {
             "t.json:1: disks[0].serial: expected at most 20 bytes, found 21");
 }
 
+/// The host may choose the guest's disks, not read VTL2's files through them.
+static void test_host_names_no_files(void **state) {
+    static const char *const paths[] = {
+        "/var/lib/vtpm.state", "/proc/kcore", "/dev/../proc/kcore", "dev/vda", "/device", ""};
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        config_defaults(&config);
+        assert_int_equal(apply("{\"host_may_set\":[\"disks\"]}"), 0);
+        snprintf(text, sizeof(text), "{\"disks\":[{\"path\":\"%s\"}]}", paths[i]);
+        assert_int_equal(apply_host(text), -EINVAL);
+        assert_string_equal(error.text, "host-config:1: disks[0].path: expected a path in /dev/: "
+                                        "the host names devices, no files");
+    }
+    assert_int_equal(apply("{\"disks\":[{\"path\":\"/any/file\"}]}"), 0); // the measured file
+    config_defaults(&config);
+    assert_int_equal(apply("{\"tpm\":{\"enabled\":true,\"state\":\"/dev/vdb\"},\"disks\":[{"
+                           "\"path\":\"/dev/vdb\"}]}"),
+                     0);
+    assert_int_equal(config_check(&config, "t.json", &error), -EINVAL);
+}
+
 static void test_host(void **state) {
     (void)state;
     config_defaults(&config);
@@ -147,10 +170,10 @@ static void test_host(void **state) {
     assert_int_equal(apply("{\"host_may_set\":[\"disks\",\"guest.vps\"],\"disks\":[{\"path\":"
                            "\"/a\"},{\"path\":\"/b\"}]}"),
                      0);
-    assert_int_equal(apply_host("{\"guest\":{\"vps\":1},\"disks\":[{\"path\":\"/c\"}]}"), 0);
+    assert_int_equal(apply_host("{\"guest\":{\"vps\":1},\"disks\":[{\"path\":\"/dev/c\"}]}"), 0);
     assert_int_equal(config.vps, 1);
     assert_int_equal(config.disk_count, 1);
-    assert_string_equal(config.disks[0].path, "/c");
+    assert_string_equal(config.disks[0].path, "/dev/c");
     assert_string_equal(config.disks[1].path, "");
     assert_int_equal(apply_host("{\"guest\":{\"memory\":\"64M\"}}"), -EINVAL);
     assert_int_equal(apply_host("{\"guest\":{\"vps\":1,\"rng\":false}}"), -EINVAL);
@@ -228,10 +251,15 @@ static void test_shipped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_errors),   cmocka_unit_test(test_syntax),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_host),
-        cmocka_unit_test(test_check),    cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_syntax),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_host),
+        cmocka_unit_test(test_host_names_no_files),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_schema),
         cmocka_unit_test(test_shipped),
     };
 
