@@ -241,13 +241,23 @@ static int hostile_mmio(void) {
     return 0;
 }
 
-static bool poke_physical(uint64_t at, unsigned rounds) {
+#define TPM_GPA        0xfed40000u
+#define TPM_LOC_CTRL   8u
+#define TPM_RELINQUISH 2u
+
+/// One page of physical memory; MAP_FAILED when the kernel refuses. Unmapped by the caller.
+static volatile uint8_t *map_physical(uint64_t at) {
     int fd = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
     volatile uint8_t *page =
         fd >= 0 ? mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at) : MAP_FAILED;
     if (fd >= 0) {
         close(fd);
     }
+    return page;
+}
+
+static bool poke_physical(uint64_t at, unsigned rounds) {
+    volatile uint8_t *page = map_physical(at);
     if (page == MAP_FAILED) {
         return false;
     }
@@ -256,11 +266,23 @@ static bool poke_physical(uint64_t at, unsigned rounds) {
     return true;
 }
 
+/// Garbage may have taken any locality, and a driver waits for whoever holds one (PTP, locality
+/// arbitration): gives all of them back.
+static void tpm_relinquish(void) {
+    for (unsigned locality = 0; locality < 5; locality++) {
+        volatile uint8_t *page = map_physical(TPM_GPA + locality * 0x1000u);
+        if (page != MAP_FAILED) {
+            *(volatile uint32_t *)(uintptr_t)(page + TPM_LOC_CTRL) = TPM_RELINQUISH;
+            munmap((void *)(uintptr_t)page, 4096);
+        }
+    }
+}
+
 static int hostile_memory(void) {
     unsigned poked = 0, refused = 0;
     bool tpm = tpm_unbind();
     for (unsigned locality = 0; tpm && locality < 6; locality++) {
-        poke_physical(0xfed40000u + locality * 0x1000u, 800) ? poked++ : refused++;
+        poke_physical(TPM_GPA + locality * 0x1000u, 800) ? poked++ : refused++;
     }
     // 0xC0000000 and up is the PCI window: devices stand low in it, so take its upper part.
     for (unsigned i = 0; i < 48; i++) {
@@ -270,6 +292,9 @@ static int hostile_memory(void) {
     static const uint64_t odd[] = {0xfed00000, 0xfee10000, 0xfec10000, 0x4000000000, 0xffffff0000};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
         poke_physical(odd[i], 100) ? poked++ : refused++;
+    }
+    if (tpm) {
+        tpm_relinquish();
     }
     bool tpm_back = !tpm || tpm_rebind();
     if (poked == 0) {

@@ -44,7 +44,10 @@ int cmd_acpi(int argc, char **argv);    ///< tables there, power button found
 int cmd_rng(int argc, char **argv);     ///< virtio-rng gives bytes
 int cmd_serial(int argc, char **argv);  ///< COM1 is a 16550A that sends and interrupts
 int cmd_button(int argc, char **argv);  ///< waits for the ACPI power button
-int cmd_tpm(int argc, char **argv);     ///< TPM 2.0 commands through /dev/tpm0
+int cmd_tpm(int argc, char **argv);     ///< TPM 2.0 commands through /dev/tpmN
+
+/// N of the only TPM: the kernel counts on when a TPM's driver was bound anew. 0 without a TPM.
+unsigned tpm_number(void);
 int cmd_tpm_extend(int argc, char **argv);   ///< extends PCR 16..18 and leaves it so
 int cmd_tpm_fresh(int argc, char **argv);    ///< PCRs are at their reset values
 int cmd_tpm_garbage(int argc, char **argv);  ///< malformed commands, then a good one

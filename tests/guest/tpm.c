@@ -85,9 +85,11 @@ static long exchange(int fd, struct message *command, struct message *response) 
 }
 
 static int open_tpm(const char *check_name) {
-    int fd = open("/dev/tpm0", O_RDWR | O_CLOEXEC);
+    char path[32];
+    snprintf(path, sizeof(path), "/dev/tpm%u", tpm_number());
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
-        fail(check_name, "/dev/tpm0: %s", strerror(errno));
+        fail(check_name, "%s: %s", path, strerror(errno));
     }
     return fd;
 }
@@ -182,8 +184,9 @@ int cmd_tpm(int argc, char **argv) {
     (void)argv;
     struct message c, r;
     uint8_t before[32], after[32];
-    check(read_number("/sys/class/tpm/tpm0/tpm_version_major", 0) == 2, "tpm-found", "version %ld",
-          read_number("/sys/class/tpm/tpm0/tpm_version_major", 0));
+    char version[64];
+    snprintf(version, sizeof(version), "/sys/class/tpm/tpm%u/tpm_version_major", tpm_number());
+    check(read_number(version, 0) == 2, "tpm-found", "version %ld", read_number(version, 0));
     int fd = open_tpm("tpm-open");
     if (fd < 0) {
         return 1;

@@ -107,6 +107,17 @@ unsigned victims_rebind(const struct victim *victims, unsigned count) {
 
 static char tpm_name[64];
 
+unsigned tpm_number(void) {
+    for (unsigned i = 0; i < 8; i++) {
+        char path[32];
+        snprintf(path, sizeof(path), "/sys/class/tpm/tpm%u", i);
+        if (access(path, F_OK) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
 bool tpm_unbind(void) {
     DIR *dir = opendir(TPM_DRIVER);
     struct dirent *entry;
@@ -122,5 +133,10 @@ bool tpm_unbind(void) {
 }
 
 bool tpm_rebind(void) {
-    return write_text(TPM_DRIVER "/bind", tpm_name) && access("/dev/tpm0", F_OK) == 0;
+    char path[32];
+    if (!write_text(TPM_DRIVER "/bind", tpm_name)) {
+        return false;
+    }
+    snprintf(path, sizeof(path), "/dev/tpm%u", tpm_number());
+    return access(path, F_OK) == 0;
 }
