@@ -17,9 +17,14 @@ static void report_segment(const char *name, const struct vp_segment *s) {
 
 void crash_report(const struct vtl2_ops *ops, struct vp *vp, uint32_t vp_index, const char *what,
                   const uint64_t *detail) {
+    static struct log_limit limit; // a guest that crashes and is restarted may do so for ever
     struct vp_registers r;
-    int result = ops->vp_get_registers(vp, &r);
+    int result;
 
+    if (!log_allowed(&limit, "crash")) {
+        return;
+    }
+    result = ops->vp_get_registers(vp, &r);
     log_write(LOG_ERROR, "crash", "VP %u stopped: %s (platform %s)", vp_index, what, ops->name);
     if (detail) {
         log_write(LOG_ERROR, "crash", "  details %#llx %#llx %#llx %#llx", (ull)detail[0],

@@ -211,6 +211,9 @@ int machine_boot(struct machine *machine) {
     int result = 0;
 
     machine_stop(machine);
+    // What other VPs wished meanwhile was about the guest that ends here: no second restart, no
+    // end.
+    atomic_fetch_and(&machine->wanted, ~(MACHINE_WANT_RESET | MACHINE_WANT_CRASH));
     machine_flush(machine);
     reset_devices(machine); // also the first time: the TPM's processor needs its power-on
     if (machine->boot_count > 0) {

@@ -54,12 +54,24 @@ static uint64_t wall_ns(void *ctx) {
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+/// On a PC nothing runs on after such a write. Here the VP that wrote must not enter the guest
+/// again either: while the control thread is slow, Linux goes on to its last resort, a triple
+/// fault, and that would be taken for a crash.
+static void end_of_guest(struct machine *machine, uint32_t want) {
+    for (uint32_t i = 0; i < machine->vp_count; i++) {
+        if (pthread_equal(machine->vps[i].thread, pthread_self())) {
+            machine->vps[i].parked = true; // until the next start
+        }
+    }
+    machine_request(machine, want);
+}
+
 static void on_power_off(void *ctx) {
-    machine_request(ctx, MACHINE_WANT_POWER_OFF);
+    end_of_guest(ctx, MACHINE_WANT_POWER_OFF);
 }
 
 static void on_reset(void *ctx) {
-    machine_request(ctx, MACHINE_WANT_RESET);
+    end_of_guest(ctx, MACHINE_WANT_RESET);
 }
 
 static void add(struct machine *machine, struct device *device) {

@@ -116,7 +116,7 @@ static int build(struct vmm *vmm) {
 
 static int restart(struct vmm *vmm) {
     control_renew_vtpm(&vmm->control, vmm->options.supervisor_fd);
-    log_write(LOG_INFO, "machine", "the guest restarts");
+    LOG_LIMITED(LOG_INFO, "machine", "the guest restarts"); // it may do nothing else
     return machine_boot(vmm->machine) < 0 ? VMM_END_FAILED : -1;
 }
 
