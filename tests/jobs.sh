@@ -199,7 +199,7 @@ run_prove() {
         --conversion-check --div-by-zero-check --undefined-shift-check --unwinding-assertions \
         --no-malloc-may-fail "${flags[@]}" "$harness" "${sources[@]}" >"$JOB_LINES.out" 2>&1 || status=$?
     if [ "$status" = 0 ] && grep -q '^VERIFICATION SUCCESSFUL' "$JOB_LINES.out"; then
-        report pass "$name" "$(since_ms "$start")" "$(sed -n 's/^\*\* \(.*\)$/\1/p' "$JOB_LINES.out" | head -n 1)"
+        report pass "$name" "$(since_ms "$start")" "$(sed -n 's/^[*][*] \([0-9].*\)$/\1/p' "$JOB_LINES.out" | head -n 1)"
     elif [ "$status" = 77 ]; then
         report skip "$name" "$(since_ms "$start")" "$(tail -n 1 "$JOB_LINES.out")"
     elif [ "$status" = 124 ]; then

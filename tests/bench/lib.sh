@@ -28,8 +28,8 @@ row() {
             met = (goal ~ /^<=/ ? judged <= bound : judged >= bound) ? "met" : "missed"
         }
         if (ratio != "-") ratio = sprintf("%.3f", ratio)
-        if (value != "-") value = sprintf("%.6g", value)
-        if (reference != "-") reference = sprintf("%.6g", reference)
+        if (value != "-") value = sprintf("%.10g", value)
+        if (reference != "-") reference = sprintf("%.10g", reference)
         print name, unit, value, reference, ratio, goal, met, note
     }' >&3
 }

@@ -25,6 +25,7 @@
 #define PCI_ADDRESS 0xcf8
 #define PCI_DATA    0xcfc
 #define RESET_PORT  0xcf9
+#define TPM_GPA     0xfed40000u
 
 static uint64_t seed = 0x686f7374696c6500ull;
 
@@ -278,6 +279,27 @@ static void tpm_relinquish(void) {
     }
 }
 
+/// What a driver may expect of whoever had the TPM before it (TCG PTP, 6.5.3): every locality given
+/// back, no cancel pending, idle.
+static void tpm_let_go(void) {
+    int fd = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
+    for (unsigned locality = 5; fd >= 0 && locality-- > 0;) {
+        volatile uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                                       (off_t)(TPM_GPA + locality * 0x1000u));
+        if (page == MAP_FAILED) {
+            continue;
+        }
+        page[0x48 / 4] = 0; // CTRL_CANCEL
+        page[0x40 / 4] = 2; // CTRL_REQ: goIdle
+        page[0x08 / 4] = 2; // LOC_CTRL: relinquish
+        munmap((void *)(uintptr_t)page, 4096);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    sleep_ms(1000); // a command that garbage has started ends meanwhile
+}
+
 static int hostile_memory(void) {
     unsigned poked = 0, refused = 0;
     bool tpm = tpm_unbind();
@@ -295,6 +317,9 @@ static int hostile_memory(void) {
     }
     if (tpm) {
         tpm_relinquish();
+    }
+    if (tpm) {
+        tpm_let_go();
     }
     bool tpm_back = !tpm || tpm_rebind();
     if (poked == 0) {
