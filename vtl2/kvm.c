@@ -84,14 +84,15 @@ static int set_slot(int vm_fd, uint32_t index, const struct kvm_slot *slot) {
 #define IOAPIC_PIT_PIN 2u
 
 static int set_routing(int vm_fd) {
-    struct {
-        struct kvm_irq_routing header;
-        struct kvm_irq_routing_entry entries[PIC_LINES + IOAPIC_PINS];
-    } table = {.header = {.nr = 0}};
+    // The kernel's struct ends in an array without a size: a buffer gives it one.
+    _Alignas(struct kvm_irq_routing)
+        uint8_t buffer[sizeof(struct kvm_irq_routing) +
+                       (PIC_LINES + IOAPIC_PINS) * sizeof(struct kvm_irq_routing_entry)] = {0};
+    struct kvm_irq_routing *table = (struct kvm_irq_routing *)buffer;
 
     for (uint32_t gsi = 0; gsi < PIC_LINES; gsi++) {
         if (gsi != PIC_CASCADE) {
-            table.entries[table.header.nr++] = (struct kvm_irq_routing_entry){
+            table->entries[table->nr++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
                 .type = KVM_IRQ_ROUTING_IRQCHIP,
                 .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
@@ -101,7 +102,7 @@ static int set_routing(int vm_fd) {
     }
     for (uint32_t gsi = 0; gsi < IOAPIC_PINS; gsi++) {
         if (gsi != IOAPIC_PIT_PIN) {
-            table.entries[table.header.nr++] = (struct kvm_irq_routing_entry){
+            table->entries[table->nr++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
                 .type = KVM_IRQ_ROUTING_IRQCHIP,
                 .u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC,
@@ -109,7 +110,7 @@ static int set_routing(int vm_fd) {
             };
         }
     }
-    return kvm_ioctl(vm_fd, KVM_SET_GSI_ROUTING, &table);
+    return kvm_ioctl(vm_fd, KVM_SET_GSI_ROUTING, table);
 }
 
 /// A VM with interrupt controllers and all slots known so far, no VPs. Returns its fd or -errno.
