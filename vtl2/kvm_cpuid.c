@@ -2,7 +2,8 @@
 //
 // CPUID for a VP under KVM: everything that KVM supports (its paravirtual leaves with kvmclock,
 // PV EOI, PV TLB flush and so on included), with the topology of one package of vp_count cores
-// without SMT, and the VP's own APIC id.
+// without SMT, and the VP's own APIC id. Left out is nested virtualisation: KVM's emulation of SVM
+// and VMX is the largest part of it that a guest could reach, and what it guards is VTL2.
 //
 // kvmclock gives the guest its TSC frequency (no calibration at boot) and the TSC-deadline timer
 // needs no APIC timer calibration either: together they save a guest some hundred milliseconds.
@@ -20,12 +21,15 @@
 #define LEAF_TOPOLOGY_V2  0x0000001fu
 #define LEAF_AMD_FEATURES 0x80000001u
 #define LEAF_AMD_SIZES    0x80000008u
+#define LEAF_AMD_SVM      0x8000000au
 #define LEAF_AMD_TOPOLOGY 0x8000001eu
 
+#define ECX1_VMX            (1u << 5)
 #define ECX1_TSC_DEADLINE   (1u << 24)
 #define ECX1_HYPERVISOR     (1u << 31)
 #define EDX1_HTT            (1u << 28)
 #define ECX_AMD_CMP_LEGACY  (1u << 1)
+#define ECX_AMD_SVM         (1u << 2)
 #define EAX4_CORES_MASK     0xfc000000u ///< cores in the package, less one
 #define EAX4_SHARING_MASK   0x03ffc000u ///< threads that share this cache, less one
 #define TOPOLOGY_LEVEL_SMT  (1u << 8)
@@ -98,13 +102,14 @@ static void fix_features(struct kvm_cpuid_table *table, uint32_t vp_count, bool 
     struct kvm_cpuid_entry2 *entry = find(table, LEAF_FEATURES);
 
     if (entry) {
+        entry->ecx &= ~ECX1_VMX;
         entry->ecx |= ECX1_HYPERVISOR | (tsc_deadline ? ECX1_TSC_DEADLINE : 0);
         entry->edx = vp_count > 1 ? entry->edx | EDX1_HTT : entry->edx & ~EDX1_HTT;
         entry->ebx = (entry->ebx & 0xff00u) | (1u << id_bits(vp_count)) << 16;
     }
     entry = find(table, LEAF_AMD_FEATURES);
     if (entry) {
-        entry->ecx &= ~ECX_AMD_CMP_LEGACY;
+        entry->ecx &= ~(ECX_AMD_CMP_LEGACY | ECX_AMD_SVM);
         entry->ecx |= vp_count > 1 ? ECX_AMD_CMP_LEGACY : 0;
     }
     entry = find(table, LEAF_AMD_SIZES);
@@ -133,6 +138,7 @@ int kvm_cpuid_prepare(struct partition *partition) {
     result = kvm_ioctl(partition->kvm_fd, KVM_CHECK_EXTENSION,
                        (void *)(uintptr_t)KVM_CAP_TSC_DEADLINE_TIMER);
     fix_features(table, partition->vp_count, result > 0);
+    drop(table, LEAF_AMD_SVM);
     drop(table, LEAF_TOPOLOGY_V2);
     drop(table, LEAF_TOPOLOGY);
     root = find(table, 0);
