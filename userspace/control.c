@@ -6,6 +6,7 @@
 
 #include "igvm/base/log.h"
 #include "userspace/inspect.h"
+#include "userspace/machine_state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -76,23 +77,68 @@ static void do_resume(struct control *c, int fd) {
     say(fd, "ok\n");
 }
 
-/// All devices' states, with the guest stopped and nothing in flight; the guest goes on afterwards.
-static void do_save(struct control *c, int fd) {
+/// Runs fn with the guest stopped and nothing in flight in any device; the guest goes on afterwards
+/// if it ran before.
+static int while_paused(struct control *c, int (*fn)(struct machine *machine, void *ctx),
+                        void *ctx) {
     bool was_running = c->machine->running;
-    size_t size = 0;
-    uint8_t *blob;
+    int result;
 
     machine_stop(c->machine);
     machine_pause_devices(c->machine);
-    blob = inspect_save(c->machine, &size);
+    result = fn(c->machine, ctx);
     machine_resume_devices(c->machine);
     if (was_running) {
         machine_run(c->machine);
     }
-    if (blob) {
-        answer(fd, (const char *)blob, size);
+    return result;
+}
+
+struct blob {
+    uint8_t *bytes;
+    size_t size;
+};
+
+static int save(struct machine *machine, void *ctx) {
+    struct blob *blob = ctx;
+
+    blob->bytes = machine_state_save(machine, &blob->size);
+    return blob->bytes ? 0 : -ENOMEM;
+}
+
+static int load(struct machine *machine, void *ctx) {
+    const struct blob *blob = ctx;
+
+    return machine_state_load(machine, blob->bytes, blob->size);
+}
+
+static int cycle(struct machine *machine, void *ctx) {
+    int result = save(machine, ctx);
+
+    return result < 0 ? result : load(machine, ctx);
+}
+
+static void say_result(int fd, int result) {
+    char text[64];
+
+    snprintf(text, sizeof(text), "error: %s\n", strerror(-result));
+    say(fd, result < 0 ? text : "ok\n");
+}
+
+static void do_save(struct control *c, int fd) {
+    struct blob blob = {NULL, 0};
+
+    if (while_paused(c, save, &blob) == 0) {
+        answer(fd, (const char *)blob.bytes, blob.size);
     }
-    free(blob);
+    free(blob.bytes);
+}
+
+static void do_cycle(struct control *c, int fd) {
+    struct blob blob = {NULL, 0};
+
+    say_result(fd, while_paused(c, cycle, &blob));
+    free(blob.bytes);
 }
 
 static const struct {
@@ -106,6 +152,7 @@ static const struct {
     {"pause", "stop the guest's processors", do_pause},
     {"resume", "let them go on", do_resume},
     {"save", "the devices' states, binary", do_save},
+    {"cycle", "save, reset and load all devices in place: what servicing does", do_cycle},
 };
 
 static void run_command(struct control *c, int fd, const char *name) {

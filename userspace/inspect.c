@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Builds the inspect tree and the devices' state blob: see inspect.h.
+// Builds the inspect tree: see inspect.h.
 #include "userspace/inspect.h"
 
-#include "igvm/base/bytes.h"
 #include "userspace/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
-
-#define SAVE_MAGIC   "PRPTSAVE"
-#define SAVE_VERSION 1u
 
 struct visit {
     yyjson_mut_doc *doc;
@@ -142,52 +138,4 @@ char *inspect_json(struct machine *machine, enum state_sensitivity up_to, size_t
         yyjson_mut_write(doc, YYJSON_WRITE_PRETTY | YYJSON_WRITE_ALLOW_INVALID_UNICODE, size_bytes);
     yyjson_mut_doc_free(doc);
     return text;
-}
-
-// ---- saving ----
-
-static size_t save_room(const struct machine *machine) {
-    size_t room = 16;
-
-    for (const struct device *d = machine->devices; d; d = d->next) {
-        if (d->ops->state) {
-            room += 8 + strlen(d->name) + state_blob_max_bytes(d->ops->state);
-        }
-    }
-    return room;
-}
-
-uint8_t *inspect_save(struct machine *machine, size_t *size_bytes) {
-    size_t room = save_room(machine), off = 16;
-    uint8_t *out = malloc(room);
-    uint32_t count = 0;
-
-    if (out == NULL) {
-        return NULL;
-    }
-    for (struct device *d = machine->devices; d; d = d->next) {
-        size_t name_size = strlen(d->name), used = 0;
-
-        if (d->ops->state == NULL) {
-            continue;
-        }
-        pthread_mutex_lock(&d->lock);
-        if (d->ops->before_save) {
-            d->ops->before_save(d->self);
-        }
-        // save_room() has counted this device's maximum: it fits.
-        state_save(d->ops->state, d->state, out + off + 8 + name_size, room - off - 8 - name_size,
-                   &used);
-        pthread_mutex_unlock(&d->lock);
-        store_le32(out + off, (uint32_t)name_size);
-        store_le32(out + off + 4, (uint32_t)used);
-        memcpy(out + off + 8, d->name, name_size);
-        off += 8 + name_size + used;
-        count++;
-    }
-    memcpy(out, SAVE_MAGIC, 8);
-    store_le32(out + 8, SAVE_VERSION);
-    store_le32(out + 12, count);
-    *size_bytes = off;
-    return out;
 }

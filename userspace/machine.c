@@ -195,9 +195,12 @@ void machine_flush(struct machine *machine) {
     machine_wait_pending(machine);
 }
 
-static void reset_devices(struct machine *machine) {
+void machine_reset_devices(struct machine *machine, const struct device *except) {
     atomic_store(&machine->pending, 1);
     for (struct device *d = machine->devices; d; d = d->next) {
+        if (d == except) {
+            continue;
+        }
         atomic_fetch_add(&machine->pending, 1);
         pthread_mutex_lock(&d->lock);
         d->ops->reset(d->self, machine_done, machine);
@@ -215,7 +218,8 @@ int machine_boot(struct machine *machine) {
     // end.
     atomic_fetch_and(&machine->wanted, ~(MACHINE_WANT_RESET | MACHINE_WANT_CRASH));
     machine_flush(machine);
-    reset_devices(machine); // also the first time: the TPM's processor needs its power-on
+    machine_reset_devices(machine,
+                          NULL); // also the first time: the TPM's processor needs its power-on
     if (machine->boot_count > 0) {
         result = machine->ops->reset(machine->partition);
         if (result < 0) {

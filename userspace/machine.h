@@ -128,6 +128,9 @@ int machine_boot(struct machine *machine);
 void machine_stop(struct machine *machine);
 void machine_run(struct machine *machine);
 
+/// Power-on state for all devices but one (NULL: for all); VPs are stopped.
+void machine_reset_devices(struct machine *machine, const struct device *except);
+
 /// Lets all devices' work in flight finish, nothing new is taken; VPs are stopped. For a save.
 void machine_pause_devices(struct machine *machine);
 void machine_resume_devices(struct machine *machine);
