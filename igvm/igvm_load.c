@@ -97,6 +97,10 @@ static int load_area(struct load *load, const struct igvm_header *header) {
     if (igvm_header_data(load->file, header, &data, &data_bytes) != 0) {
         return fail(load, header, IGVM_RULE_FILE_DATA);
     }
+    // The buffer has the size of the first header with this index: another one is not the same.
+    if (header->u.parameter_area.number_of_bytes != area->size_bytes) {
+        return fail(load, header, IGVM_RULE_AREA_DUPLICATE);
+    }
     area->buffer = load->ops->area_buffer(load->host, area->idx, area->size_bytes);
     if (area->buffer == NULL) {
         return answered(load, header, -ENOMEM);

@@ -295,6 +295,26 @@ static void reports_what_the_host_cannot_do(void **state) {
     free(line);
 }
 
+/// An index that comes again after its insertion, with more data than its buffer has room for. The
+/// validator refuses it; the loader must not depend on having been asked in that order.
+static void refuses_an_area_that_comes_back_larger(void **state) {
+    const struct igvm_host_params params = host_params();
+    const content_t larger = {
+        .parameter_area = {.number_of_bytes = 8192, .parameter_area_index = 7, .file_offset = 1}};
+    struct built built = build_file(2, IGVM_ARCH_X64, BASE_PLATFORMS | BASE_AREA | BASE_INSERT,
+                                    IGVM_VHT_PARAMETER_AREA, &larger);
+    struct fake_host host = {0};
+    struct igvm_error error;
+    struct igvm_file file;
+
+    (void)state;
+    assert_int_equal(igvm_open(&file, built.bytes, built.size_bytes, &error), 0);
+    assert_int_equal(
+        igvm_load(&file, IGVM_PLATFORM_NATIVE, &params, &fake_ops, &host, &error, NULL), -EINVAL);
+    assert_int_equal(error.code, IGVM_RULE_AREA_DUPLICATE);
+    free(built.bytes);
+}
+
 /// Everything a reader does with a file, whether it is valid or not.
 static void use(const uint8_t *bytes, size_t size_bytes) {
     const struct igvm_host_params params = host_params();
@@ -388,6 +408,7 @@ int main(void) {
         cmocka_unit_test(fills_and_inserts_parameter_areas),
         cmocka_unit_test(loads_only_the_platforms_own),
         cmocka_unit_test(reports_what_the_host_cannot_do),
+        cmocka_unit_test(refuses_an_area_that_comes_back_larger),
         cmocka_unit_test(survives_truncation_at_every_byte),
         cmocka_unit_test(survives_flipped_bits),
         cmocka_unit_test(finds_overlaps),
