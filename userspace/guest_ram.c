@@ -83,7 +83,8 @@ static int add_dax(struct guest_ram *ram, const struct host_info *info, const ch
     chunk->physical = (struct gpa_range){start, start + size};
     if (!in_vtl0(info, chunk->physical)) {
         log_write(LOG_ERROR, "memory", "%s [%#llx, %#llx) is not inside VTL0's memory", name,
-                  (unsigned long long)start, (unsigned long long)(start + size));
+                  (unsigned long long)chunk->physical.start,
+                  (unsigned long long)chunk->physical.end);
         return -EPERM;
     }
     snprintf(path, sizeof(path), "/dev/%s", name);
@@ -99,7 +100,7 @@ static int add_dax(struct guest_ram *ram, const struct host_info *info, const ch
     chunk->size_bytes = size;
     snprintf(chunk->name, sizeof(chunk->name), "%s", name);
     log_write(LOG_INFO, "memory", "%s: [%#llx, %#llx) is the guest's", name,
-              (unsigned long long)start, (unsigned long long)(start + size));
+              (unsigned long long)chunk->physical.start, (unsigned long long)chunk->physical.end);
     ram->chunk_count++;
     return 0;
 }

@@ -49,7 +49,7 @@ static int read_text(const char *folder, const char *name, char *out, size_t cap
 }
 
 static int read_ranges(const char *folder, struct host_info *out) {
-    uint8_t bytes[HOST_INFO_MAX_RANGES * 16];
+    uint8_t bytes[HOST_INFO_MAX_RANGES * 16] = {0};
     ssize_t size = read_property(folder, "vtl0-memory", bytes, sizeof(bytes));
 
     if (size < 0 || size % 16 != 0) {
@@ -68,7 +68,7 @@ static int read_ranges(const char *folder, struct host_info *out) {
 
 static int read_payload(const char *folder, const char *name, struct host_payload *out) {
     char digest_name[48];
-    uint8_t bytes[16];
+    uint8_t bytes[16] = {0};
     ssize_t size = read_property(folder, name, bytes, sizeof(bytes));
 
     if (size == -ENOENT) {
@@ -104,7 +104,7 @@ static int read_config(const char *folder, struct host_info *out) {
 }
 
 int host_info_read(const char *folder, struct host_info *out) {
-    uint8_t count[4];
+    uint8_t count[4] = {0};
     ssize_t size;
     int result;
 

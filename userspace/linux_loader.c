@@ -166,6 +166,7 @@ static int write_params(const struct linux_payload *payload, const struct guest_
     spec->cmdline_bytes = (uint32_t)strlen(payload->command_line);
     spec->rsdp_gpa = payload->rsdp_gpa;
     result = linux_params_build(&params, spec, why);
+    spec->e820 = NULL; // it was ours
     if (result < 0) {
         return result;
     }

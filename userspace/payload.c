@@ -30,7 +30,7 @@ static int read_all(int fd, uint8_t *out, size_t size) {
 }
 
 static int from_file(const char *what, const char *path, uint8_t **out, size_t *out_bytes) {
-    struct stat info;
+    struct stat info = {0};
     uint8_t *bytes = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int result = 0;

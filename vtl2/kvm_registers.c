@@ -136,8 +136,8 @@ static void special_to_kvm(struct kvm_sregs *out, const struct vp_registers *in)
 }
 
 int kvm_vp_get_registers(struct vp *vp, struct vp_registers *out) {
-    struct kvm_sregs special;
-    struct kvm_regs general;
+    struct kvm_sregs special = {0};
+    struct kvm_regs general = {0};
     int result = kvm_ioctl(vp->fd, KVM_GET_REGS, &general);
 
     if (result == 0) {
@@ -153,7 +153,7 @@ int kvm_vp_get_registers(struct vp *vp, struct vp_registers *out) {
 
 int kvm_vp_set_registers(struct vp *vp, const struct vp_registers *in) {
     struct kvm_regs general = general_to_kvm(in);
-    struct kvm_sregs special;
+    struct kvm_sregs special = {0};
     int result = kvm_ioctl(vp->fd, KVM_GET_SREGS, &special);
 
     if (result < 0) {

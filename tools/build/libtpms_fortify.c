@@ -22,7 +22,8 @@ int __asprintf_chk(char **out, int flag, const char *format, ...);
 int __vasprintf_chk(char **out, int flag, const char *format, va_list args);
 int __dprintf_chk(int fd, int flag, const char *format, ...);
 int __vdprintf_chk(int fd, int flag, const char *format, va_list args);
-int __snprintf_chk(char *out, size_t len_bytes, int flag, size_t out_bytes, const char *format, ...);
+int __snprintf_chk(char *out, size_t len_bytes, int flag, size_t out_bytes, const char *format,
+                   ...);
 int __vsnprintf_chk(char *out, size_t len_bytes, int flag, size_t out_bytes, const char *format,
                     va_list args);
 int __fprintf_chk(FILE *stream, int flag, const char *format, ...);
