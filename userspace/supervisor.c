@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_ARGUMENTS 12u
@@ -112,6 +113,40 @@ static int start_vmm(struct supervisor *s, int vtpm_fd, const char *config_path)
     return s->vmm < 0 ? -ENOMEM : 0;
 }
 
+static void report_end(const char *name, int status) {
+    if (WIFSIGNALED(status)) {
+        log_write(LOG_ERROR, "supervisor", "worker %s died of signal %d", name, WTERMSIG(status));
+    } else if (WEXITSTATUS(status) != 0) {
+        log_write(LOG_WARN, "supervisor", "worker %s ended with status %d", name,
+                  WEXITSTATUS(status));
+    }
+}
+
+/// Ends a vTPM that the VM worker has given up: one that hangs, or broke the protocol, would hold
+/// the state file and keep the guest's next start from getting another. It gets a moment to end by
+/// itself (its socket is closed); its state file survives the kill at any point.
+static void end_vtpm(struct supervisor *s) {
+    struct timespec pause = {.tv_nsec = 25000000};
+    int status = 0;
+    pid_t ended = 0;
+
+    for (unsigned i = 0; s->vtpm != 0 && ended == 0 && i < 20; i++) {
+        ended = waitpid(s->vtpm, &status, WNOHANG);
+        if (ended == 0) {
+            nanosleep(&pause, NULL);
+        }
+    }
+    if (s->vtpm != 0 && ended == 0) {
+        kill(s->vtpm, SIGKILL);
+        while (waitpid(s->vtpm, &status, 0) < 0 && errno == EINTR) {
+        }
+    }
+    if (s->vtpm != 0) {
+        report_end("vtpm", status);
+        s->vtpm = 0;
+    }
+}
+
 /// The VM worker asks for a new vTPM: the answer is one byte, with the socket when there is one.
 static void answer_vmm(struct supervisor *s) {
     union {
@@ -128,7 +163,8 @@ static void answer_vmm(struct supervisor *s) {
         s->vmm_fd = -1;
         return;
     }
-    if (s->vtpm == 0 && s->config.tpm_enabled) {
+    if (s->config.tpm_enabled) {
+        end_vtpm(s);
         fd = start_vtpm(s);
     }
     if (fd >= 0) {
@@ -141,15 +177,6 @@ static void answer_vmm(struct supervisor *s) {
     sendmsg(s->vmm_fd, &message, MSG_NOSIGNAL);
     if (fd >= 0) {
         close(fd);
-    }
-}
-
-static void report_end(const char *name, int status) {
-    if (WIFSIGNALED(status)) {
-        log_write(LOG_ERROR, "supervisor", "worker %s died of signal %d", name, WTERMSIG(status));
-    } else if (WEXITSTATUS(status) != 0) {
-        log_write(LOG_WARN, "supervisor", "worker %s ended with status %d", name,
-                  WEXITSTATUS(status));
     }
 }
 
