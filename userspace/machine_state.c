@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC        "PRPTSAVE"
 #define MAGIC_BYTES  8u
 #define VERSION      1u
 #define HEADER_BYTES 16u
 #define RECORD_BYTES 8u
+
+static const uint8_t magic_bytes[MAGIC_BYTES] = {'P', 'R', 'P', 'T', 'S', 'A', 'V', 'E'};
 
 static size_t room_for(const struct machine *machine) {
     size_t room = HEADER_BYTES;
@@ -55,7 +56,7 @@ uint8_t *machine_state_save(struct machine *machine, size_t *size_bytes) {
         off = start + used;
         count++;
     }
-    memcpy(out, MAGIC, MAGIC_BYTES);
+    memcpy(out, magic_bytes, MAGIC_BYTES);
     store_le32(out + MAGIC_BYTES, VERSION);
     store_le32(out + MAGIC_BYTES + 4, count);
     *size_bytes = off;
@@ -94,7 +95,7 @@ int machine_state_load(struct machine *machine, const uint8_t *blob, size_t size
     const uint8_t *magic, *name, *bytes;
     uint32_t version, count, name_size, size;
 
-    if (!cursor_take(&c, MAGIC_BYTES, &magic) || memcmp(magic, MAGIC, MAGIC_BYTES) != 0 ||
+    if (!cursor_take(&c, MAGIC_BYTES, &magic) || memcmp(magic, magic_bytes, MAGIC_BYTES) != 0 ||
         !cursor_le32(&c, &version) || version != VERSION || !cursor_le32(&c, &count)) {
         log_write(LOG_WARN, "state", "not a saved state");
         return -EINVAL;
