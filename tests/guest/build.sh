@@ -61,6 +61,12 @@ install -m 644 "$top/tests/guest/tests.sh" "$top/tests/guest/shell.sh" "$stage/"
 printf '#!/bin/sh\nexec poweroff -f\n' >"$stage/etc/acpi/PWRF/00000080"
 chmod 755 "$stage/etc/acpi/PWRF/00000080"
 printf 'root::0:0:root:/root:/bin/sh\n' >"$stage/etc/passwd"
-printf "export PS1='guest:\\\\w# '\n" >"$stage/etc/profile"
+cat >"$stage/etc/profile" <<'PROFILE'
+export PS1='guest:\w# '
+# PID 1 is a script: it does not answer to signals as an init does.
+poweroff() { sync; busybox poweroff -f; }
+reboot() { sync; busybox reboot -f; }
+halt() { poweroff; }
+PROFILE
 
 "$top/tests/guest/pack.sh" "$stage" "$out"
