@@ -6,8 +6,12 @@
 /// Destination and source of an instruction that writes operand 0 from operand 1 alone.
 static int move(struct emu_run *run, bool is_signed) {
     uint64_t value;
-    int rc = emu_operand_read(run, 1, false, &value);
+    int rc;
 
+    if (!emu_operand_is_writable(run, 0)) {
+        return -ENOSYS; // segment, control and debug registers
+    }
+    rc = emu_operand_read(run, 1, false, &value);
     if (rc) {
         return rc;
     }

@@ -131,6 +131,9 @@ int emu_execute_stack(struct emu_run *run) {
         rc = emu_operand_read(run, 0, false, &value);
         return rc ? rc : push(run, value, operand_bytes(run));
     case ZYDIS_MNEMONIC_POP:
+        if (!emu_operand_is_writable(run, 0)) {
+            return -ENOSYS;
+        }
         // A memory destination's address is computed with the stack pointer after the pop.
         rc = pop(run, operand_bytes(run), &value);
         return rc ? rc : emu_operand_write(run, 0, value);

@@ -153,6 +153,8 @@ int emu_effective_address(struct emu_run *run, const ZydisDecodedOperand *operan
 /// Resolves memory operand idx with add_bytes to its offset and its size replaced by size_bytes.
 int emu_operand_resolve(struct emu_run *run, unsigned idx, enum emu_access access,
                         int64_t add_bytes, uint32_t size_bytes);
+/// Whether emu_operand_write() can do anything with operand idx: asked before a device is read.
+bool emu_operand_is_writable(const struct emu_run *run, unsigned idx);
 /// Reads operand idx (register, immediate, memory of 1..8 bytes). will_write: a memory operand is
 /// checked for writing before it is read.
 int emu_operand_read(struct emu_run *run, unsigned idx, bool will_write, uint64_t *out);

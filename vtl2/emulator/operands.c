@@ -129,6 +129,14 @@ int emu_operand_resolve(struct emu_run *run, unsigned idx, enum emu_access acces
     return rc;
 }
 
+bool emu_operand_is_writable(const struct emu_run *run, unsigned idx) {
+    const ZydisDecodedOperand *operand = &run->operand[idx];
+    struct gpr_part part;
+
+    return operand->type == ZYDIS_OPERAND_TYPE_MEMORY ||
+           (operand->type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_part_of(operand->reg.value, &part));
+}
+
 int emu_operand_read(struct emu_run *run, unsigned idx, bool will_write, uint64_t *out) {
     const ZydisDecodedOperand *operand = &run->operand[idx];
     uint32_t size_bytes = emu_operand_bytes(run, idx);
