@@ -120,6 +120,7 @@ static size_t next_message(struct vtpm_client *c) {
         m.payload = c->buffer;
         m.payload_bytes = c->command_bytes;
         c->command.unsent = false;
+        loop_timer_arm(c->loop, &c->command_timer, loop_now_ns(c->loop) + VTPM_COMMAND_MAX_NS);
     } else if (c->power.unsent) {
         m.op = VTPM_POWER_CYCLE;
         m.sequence = c->power.sequence;
@@ -194,6 +195,7 @@ static bool deliver(struct vtpm_client *c) {
         c->command.active = false;
         c->buffer = NULL;
         c->cancel_sequence = 0;
+        loop_timer_cancel(c->loop, &c->command_timer);
     } else if (c->power.active && c->power.finished && !c->command.active) {
         p = c->power;
         c->power.active = false;
@@ -238,13 +240,19 @@ static void step(void *self) {
     }
 }
 
-static void power_timeout(void *self) {
-    struct vtpm_client *c = self;
-
+static void give_up(struct vtpm_client *c, const char *why) {
     pthread_mutex_lock(&c->lock);
-    die(c, "it does not restart");
+    die(c, why);
     pthread_mutex_unlock(&c->lock);
     step(c);
+}
+
+static void power_timeout(void *self) {
+    give_up(self, "it does not restart");
+}
+
+static void command_timeout(void *self) {
+    give_up(self, "it does not answer");
 }
 
 // ---- any thread
@@ -325,6 +333,7 @@ void vtpm_client_init(struct vtpm_client *c, struct loop *loop, int fd) {
     c->loop = loop;
     c->task = (struct loop_task){.fn = step, .self = c};
     c->power_timer = (struct loop_timer){.fn = power_timeout, .self = c};
+    c->command_timer = (struct loop_timer){.fn = command_timeout, .self = c};
     pthread_mutex_init(&c->lock, NULL); // fails only for attributes we do not use
     c->fd = -1;
     c->dead = true;

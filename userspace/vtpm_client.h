@@ -48,13 +48,15 @@ struct vtpm_client {
     bool reading, writing;
     struct loop_io read_io, write_io;
     struct iovec read_iov, write_iov;
-    struct loop_timer power_timer;
+    struct loop_timer power_timer, command_timer;
     uint8_t incoming[VTPM_MESSAGE_MAX_BYTES + 1]; ///< one more: a packet too long shows
     uint8_t outgoing[VTPM_MESSAGE_MAX_BYTES];
 };
 
 /// A reset may not hang on a process that hangs: it is given up after this time.
 #define VTPM_POWER_CYCLE_MAX_NS 60000000000ull
+/// Nor may a save. Far more than the slowest command needs (an RSA key, on an emulated processor).
+#define VTPM_COMMAND_MAX_NS 300000000000ull
 
 /// Prepares the client on a loop; takes the descriptor over (SOCK_SEQPACKET), -1 for none yet.
 /// SIGPIPE must be ignored in the process. Any thread, before or while the loop runs.

@@ -218,6 +218,25 @@ static void test_power_cycle(void **state) {
     assert_true(vtpm_client_is_dead(&f->client));
 }
 
+/// A process that takes a command and never answers: whoever waits for its end (a save) would wait
+/// with the guest's processors stopped.
+static void test_command_without_end(void **state) {
+    struct fixture *f = *state;
+
+    assert_int_equal(submit(f), 0);
+    feed_response(f, expect(f, VTPM_COMMAND)); // an answer in time: the clock stops
+    assert_true(fake_loop_advance(&f->fl, 2 * VTPM_COMMAND_MAX_NS));
+    assert_false(vtpm_client_is_dead(&f->client));
+    assert_int_equal(submit(f), 0);
+    expect(f, VTPM_COMMAND);
+    assert_true(fake_loop_advance(&f->fl, VTPM_COMMAND_MAX_NS - 1));
+    assert_int_equal(f->command_done_count, 1);
+    assert_true(fake_loop_advance(&f->fl, 1));
+    assert_int_equal(f->command_done_count, 2);
+    assert_int_equal(f->command_result, -EIO);
+    assert_true(vtpm_client_is_dead(&f->client));
+}
+
 static void assert_dead(struct fixture *f) {
     assert_true(vtpm_client_is_dead(&f->client));
     assert_int_equal(submit(f), -EIO);
@@ -376,6 +395,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_command, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
         cmocka_unit_test_setup_teardown(test_power_cycle, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_command_without_end, setup, teardown),
         cmocka_unit_test(test_unasked_answers),
         cmocka_unit_test(test_flipped_headers),
         cmocka_unit_test(test_sizes),
