@@ -61,20 +61,46 @@ static pid_t start(char *const arguments[], const int *inherit, size_t inherit_c
     _exit(127);
 }
 
+/// The state's descriptor, -1 with a log line. Opened here, before a VM worker runs, and a block
+/// device exclusively: the guest cannot get it as a disk, whatever name (path, serial number) a
+/// configuration finds for it. Devices may need a moment to appear; they are never created.
+static int open_state(const char *path) {
+    bool is_device = strncmp(path, "/dev/", 5) == 0;
+    int how = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (is_device ? O_EXCL : O_CREAT);
+    struct timespec pause = {.tv_nsec = 20000000};
+    int fd = open(path, how, 0600);
+
+    for (unsigned i = 0; fd < 0 && errno == ENOENT && is_device && i < 100; i++) {
+        nanosleep(&pause, NULL);
+        fd = open(path, how);
+    }
+    if (fd < 0) {
+        log_write(LOG_ERROR, "supervisor", "%s: the vTPM's state cannot be opened: %s", path,
+                  strerror(errno));
+    }
+    return fd;
+}
+
 /// Starts a vTPM. The VM worker's end of its socket, or -1.
 static int start_vtpm(struct supervisor *s) {
-    char socket_option[32], state_option[CONFIG_PATH_BYTES + 16];
+    char socket_option[32], state_option[32];
     char *arguments[] = {"vtpm", socket_option, state_option, NULL};
+    int state_fd = open_state(s->config.tpm_state);
     int pair[2];
 
+    if (state_fd < 0) {
+        return -1;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         log_write(LOG_ERROR, "supervisor", "socketpair: %s", strerror(errno));
+        close(state_fd);
         return -1;
     }
     snprintf(socket_option, sizeof(socket_option), "--socket=%d", pair[1]);
-    snprintf(state_option, sizeof(state_option), "--state=%s", s->config.tpm_state);
-    s->vtpm = start(arguments, &pair[1], 1);
+    snprintf(state_option, sizeof(state_option), "--state-fd=%d", state_fd);
+    s->vtpm = start(arguments, (const int[]){pair[1], state_fd}, 2);
     close(pair[1]);
+    close(state_fd);
     if (s->vtpm < 0) {
         s->vtpm = 0;
         close(pair[0]);
