@@ -45,6 +45,10 @@ median() {
     printf '%s\n' "$@" | sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'
 }
 
+smallest() { # NUMBER...
+    printf '%s\n' "$@" | sort -g | head -n 1
+}
+
 elapsed_since() { # START (EPOCHREALTIME): seconds
     awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.3f", b - a}'
 }

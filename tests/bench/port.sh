@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 #
 # One emulated port access of the guest, against a loop of KVM_RUN that does nothing else, in TSC
-# ticks. Once in time, which a busy machine disturbs, and once in instructions (QEMU's -icount makes
-# the TSC count them), which is repeatable and is what a change is judged by.
+# ticks. Once in time, which a busy machine disturbs (the best of three, taken in turn), and once in
+# instructions (QEMU's -icount makes the TSC count them), which is repeatable and is what a change is
+# judged by.
 . "$(dirname "$0")/lib.sh"
 
-# measure: $floor and $access for the machine as ACCEL and qemu_extra have it.
+# measure: $floor and $access of the machine as ACCEL and qemu_extra have it.
 measure() {
     SMP=1 start_nest
     nest floor 20000
@@ -18,8 +19,13 @@ measure() {
     stop_qemu
 }
 
-measure
-row port-access ticks "$access" "$floor" '<=1.15' \
+floors=() accesses=()
+for _ in 1 2 3; do
+    measure
+    floors+=("$floor")
+    accesses+=("$access")
+done
+row port-access ticks "$(smallest "${accesses[@]}")" "$(smallest "${floors[@]}")" '<=1.15' \
     'one IN from COM1 in ring 0; reference: bare KVM_RUN loop in the same nest'
 qemu_extra+=(-icount 'shift=0,sleep=off')
 ACCEL=tcg measure
