@@ -35,6 +35,7 @@ struct maker {
     struct form form;
     unsigned reg; ///< ModRM.reg
     bool is_16, is_64;
+    bool is_32;     ///< 32-bit code
     bool is_narrow; ///< address-size prefix
 };
 
@@ -89,7 +90,8 @@ static void random_registers(struct maker *m) {
     uint32_t options = m->e->options;
 
     for (unsigned i = 0; i < 16; i++) {
-        in->gpr[i] = interesting(m->random);
+        in->gpr[i] =
+            m->is_32 ? (i < 8 ? interesting(m->random) & UINT32_MAX : 0) : interesting(m->random);
     }
     in->rflags = (case_next(m->random) & CASE_ALL_FLAGS) | 2;
     for (unsigned i = 0; i < NATIVE_VECTORS; i++) {
@@ -111,6 +113,7 @@ static void random_registers(struct maker *m) {
     }
     if (options & CASE_BITS) {
         in->gpr[m->reg] = case_below(m->random, 2048) - 1024;
+        in->gpr[m->reg] &= m->is_32 ? UINT32_MAX : UINT64_MAX;
     }
 }
 
@@ -121,7 +124,7 @@ static void match_accumulator(struct maker *m, const uint8_t *at) {
     if ((m->e->options & CASE_BITS) || case_below(m->random, 2)) {
         return;
     }
-    in->gpr[RAX] = load_le64(at);
+    in->gpr[RAX] = m->is_32 ? load_le32(at) : load_le64(at);
     in->gpr[RDX] = m->is_64 ? load_le64(at + 8) : load_le32(at + 4);
 }
 
@@ -137,12 +140,12 @@ static void choose_form(struct maker *m, uint64_t target) {
     uint64_t rest = target;
 
     *f = (struct form){.has_base = case_below(r, 4) != 0, .disp = (int32_t)target};
-    f->is_rip = !f->has_base && !m->is_narrow && case_below(r, 2);
+    f->is_rip = !f->has_base && !m->is_narrow && !m->is_32 && case_below(r, 2);
     f->has_index = !f->is_rip && case_below(r, 2);
     f->scale = (unsigned)case_below(r, 4);
     do {
-        f->base = (unsigned)case_below(r, 16);
-        f->index = (unsigned)case_below(r, 16);
+        f->base = (unsigned)case_below(r, m->is_32 ? 8 : 16);
+        f->index = (unsigned)case_below(r, m->is_32 ? 8 : 16);
     } while (f->base == f->index || f->index == RSP || !is_free(m, f->base) ||
              !is_free(m, f->index));
     if (f->has_base && f->base == RSP && (m->e->options & CASE_STACK)) {
@@ -161,6 +164,7 @@ static void choose_form(struct maker *m, uint64_t target) {
         f->is_short = case_below(r, 2);
         f->disp = f->is_short ? (int8_t)case_next(r) : (int32_t)case_next(r);
         in->gpr[f->base] = rest - (uint64_t)(int64_t)f->disp;
+        in->gpr[f->base] &= m->is_32 ? UINT32_MAX : UINT64_MAX;
         if (m->is_narrow) {
             in->gpr[f->base] ^= case_next(r) << 32; // must not matter
         }
@@ -233,7 +237,7 @@ static void put_legacy(struct maker *m) {
         put(m->c, m->e->prefix);
     }
     // An empty REX makes SPL of AH.
-    if (rex || case_below(m->random, 4) == 0) {
+    if (rex || (!m->is_32 && case_below(m->random, 4) == 0)) {
         put(m->c, (uint8_t)(0x40 | rex));
     }
     for (unsigned i = 0; i < m->e->opcode_bytes; i++) {
@@ -245,22 +249,23 @@ static void choose_width(struct maker *m) {
     unsigned pick = (unsigned)case_below(m->random, 3);
 
     m->is_16 = (m->e->options & CASE_WORDS) && pick == 0;
-    m->is_64 =
-        (m->e->options & CASE_QWORD) || ((m->e->options & (CASE_WORDS | CASE_DWORDS)) && pick == 2);
+    m->is_64 = (m->e->options & CASE_QWORD) ||
+               ((m->e->options & (CASE_WORDS | CASE_DWORDS)) && pick == 2 && !m->is_32);
 }
 
-void case_make(struct case_random *r, const struct case_encoding *e,
+void case_make(struct case_random *r, const struct case_encoding *e, bool is_32,
                const uint8_t data[NATIVE_DATA_BYTES], struct native_case *out) {
-    struct maker m = {.random = r, .e = e, .c = out};
+    struct maker m = {.random = r, .e = e, .c = out, .is_32 = is_32};
+    unsigned registers = e->ext == CASE_VECTOR ? NATIVE_VECTORS : is_32 ? 8 : 16;
     bool has_modrm = !(e->options & (CASE_STRING | CASE_MOFFS));
     uint64_t target = random_address(r, e->options);
     unsigned imm_bytes;
 
     memset(out, 0, sizeof(*out));
+    out->is_32 = is_32;
     if (has_modrm) {
-        m.reg = e->ext >= 0 ? (unsigned)e->ext
-                            : (unsigned)case_below(r, e->ext == CASE_VECTOR ? NATIVE_VECTORS : 16);
-        m.is_narrow = !(e->options & CASE_STACK) && case_below(r, 8) == 0;
+        m.reg = e->ext >= 0 ? (unsigned)e->ext : (unsigned)case_below(r, registers);
+        m.is_narrow = !is_32 && !(e->options & CASE_STACK) && case_below(r, 8) == 0;
     }
     choose_width(&m);
     imm_bytes = e->imm_bytes == 4 && m.is_16 ? 2 : e->imm_bytes;
@@ -281,7 +286,7 @@ void case_make(struct case_random *r, const struct case_encoding *e,
         put_modrm(&m, imm_bytes);
     }
     if (e->options & CASE_MOFFS) {
-        put_le(out, target, 8);
+        put_le(out, target, is_32 ? 4 : 8);
     }
     put_le(out, interesting(r), imm_bytes);
 }

@@ -31,6 +31,7 @@
 #define CASE_VEX    (1u << 10) ///< VEX, map 0F
 #define CASE_VEX_L  (1u << 11) ///< ... of 16 or 32 bytes
 #define CASE_SOURCE (1u << 12) ///< ... VEX.vvvv names a register
+#define CASE_LONG   (1u << 13) ///< only in 64-bit mode
 
 #define CASE_REG    (-1) ///< ext: any general register
 #define CASE_VECTOR (-2) ///< ext: a vector register
@@ -57,6 +58,7 @@ uint64_t case_next(struct case_random *r);
 /// 0 to limit - 1.
 uint64_t case_below(struct case_random *r, uint64_t limit);
 
-/// Fills insn and in; data is what the instruction will find (to let comparisons succeed).
-void case_make(struct case_random *r, const struct case_encoding *e,
+/// Fills insn and in, for 32-bit code when is_32; data is what the instruction will find (to let
+/// comparisons succeed).
+void case_make(struct case_random *r, const struct case_encoding *e, bool is_32,
                const uint8_t data[NATIVE_DATA_BYTES], struct native_case *out);

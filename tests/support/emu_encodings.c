@@ -92,7 +92,7 @@ const struct case_encoding case_encodings[] = {
     {"movzx Gv,Ew", 0, OP2(0x0F, 0xB7), REG, 0, WORDS, 0},
     {"movsx Gv,Eb", 0, OP2(0x0F, 0xBE), REG, 0, WORDS, 0},
     {"movsx Gv,Ew", 0, OP2(0x0F, 0xBF), REG, 0, WORDS, 0},
-    {"movsxd Gv,Ed", 0, OP1(0x63), REG, 0, CASE_DWORDS, 0},
+    {"movsxd Gv,Ed", 0, OP1(0x63), REG, 0, CASE_DWORDS | CASE_LONG, 0},
     {"movnti", 0, OP2(0x0F, 0xC3), REG, 0, CASE_DWORDS, 0},
     {"movbe load", 0, OP3(0x0F, 0x38, 0xF0), REG, 0, WORDS, 0},
     {"movbe store", 0, OP3(0x0F, 0x38, 0xF1), REG, 0, WORDS, 0},

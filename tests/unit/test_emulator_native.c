@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The emulator against the build machine's processor: random encodings of what the emulator knows
-// in 64-bit mode, random registers, flags and memory; both must end with the same registers,
-// defined flags, vector registers and memory.
+// in 64-bit and 32-bit code, random registers, flags and memory; both must end with the same
+// registers, defined flags, vector registers and memory.
 //
 // PARAPET_SEED and PARAPET_CASES change what is tried; a failure names seed and case.
 #include "tests/support/emu_cases.h"
@@ -44,8 +44,8 @@ static uint8_t *machine_data(struct run *run) {
 static void print_case(const struct run *run, size_t i) {
     const struct native_case *c = &run->cases[i];
 
-    print_message("seed 0x%llx case %zu: %s:", (unsigned long long)run->seed, i,
-                  run->encoding[i]->name);
+    print_message("seed 0x%llx case %zu: %s%s:", (unsigned long long)run->seed, i,
+                  run->encoding[i]->name, c->is_32 ? " (32-bit)" : "");
     for (unsigned j = 0; j < c->insn_bytes; j++) {
         print_message(" %02x", c->insn[j]);
     }
@@ -58,16 +58,19 @@ static void emulate(struct run *run, size_t i) {
     struct native_registers *out = &run->emulated[i];
     struct emu_state *s = &run->m.state;
     struct emu_result result;
+    uint64_t rip;
 
     memcpy(s->gpr, c->in.gpr, sizeof(s->gpr));
     s->rflags = c->in.rflags;
-    s->rip = NATIVE_CODE_ADDRESS;
+    s->rip = c->is_32 ? NATIVE_CODE32_ADDRESS : NATIVE_CODE_ADDRESS;
+    s->segment[EMU_CS].attributes = c->is_32 ? 0xCFB : 0xAFB;
+    rip = s->rip;
     memcpy(run->m.vector, c->in.vector, sizeof(c->in.vector));
     run->m.context.max_repeat = i % 7; // small bounds must not show
     do {
         result = emu_machine_run(&run->m, c->insn, c->insn_bytes);
     } while (result.status == EMU_RETRY);
-    if (result.status != EMU_DONE || s->rip != NATIVE_CODE_ADDRESS + c->insn_bytes) {
+    if (result.status != EMU_DONE || s->rip != rip + c->insn_bytes) {
         print_case(run, i);
         fail_msg("status %d fault %u rip 0x%llx", (int)result.status, result.fault.vector,
                  (unsigned long long)s->rip);
@@ -79,8 +82,13 @@ static void emulate(struct run *run, size_t i) {
 }
 
 static void prepare(struct run *run) {
+    bool has_32 = native_has_32();
     struct case_random random;
     size_t count;
+
+    if (!has_32) {
+        print_message("no 32-bit code here: 64-bit only\n");
+    }
 
     run->seed = number_from("PARAPET_SEED", DEFAULT_SEED);
     run->count = count = (size_t)number_from("PARAPET_CASES", DEFAULT_CASES);
@@ -100,10 +108,14 @@ static void prepare(struct run *run) {
     }
     memcpy(machine_data(run), run->data, NATIVE_DATA_BYTES);
     for (size_t i = 0; i < count; i++) {
+        bool is_32 = has_32 && case_below(&random, 3) == 0;
+        uint32_t not_here =
+            (native_has_avx() ? 0 : CASE_VEX) | (is_32 ? CASE_LONG | CASE_QWORD : 0);
+
         do {
             run->encoding[i] = &case_encodings[case_below(&random, case_encoding_count)];
-        } while ((run->encoding[i]->options & CASE_VEX) && !native_has_avx());
-        case_make(&random, run->encoding[i], machine_data(run), &run->cases[i]);
+        } while (run->encoding[i]->options & not_here);
+        case_make(&random, run->encoding[i], is_32, machine_data(run), &run->cases[i]);
         emulate(run, i);
     }
 }
