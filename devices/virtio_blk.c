@@ -76,7 +76,8 @@ static void finish(struct virtio_blk_request *request, uint8_t status) {
     request->busy = false;
     request->next_free = pool->free;
     pool->free = request;
-    virtio_queue_complete(queue, request->head, request->written_bytes + 1);
+    virtio_queue_complete(queue, request->head,
+                          (status == BLK_S_OK ? request->written_bytes : 0) + 1);
 }
 
 static void submit(struct virtio_blk_request *request) {

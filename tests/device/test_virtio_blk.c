@@ -361,7 +361,9 @@ static void backend_errors(void **state) {
 
     (void)state;
     f->fd.fail_result = -EIO;
-    assert_int_equal(request(f, T_IN, 0, DATA_GPA, 512, NULL), S_IOERR);
+    uint32_t used_bytes;
+    assert_int_equal(request(f, T_IN, 0, DATA_GPA, 512, &used_bytes), S_IOERR);
+    assert_int_equal(used_bytes, 1); // the status byte alone: nothing was read
     f->fd.fail_result = -ENODEV;
     assert_int_equal(request(f, T_OUT, 0, DATA_GPA, 512, NULL), S_IOERR);
     f->fd.fail_result = -EOPNOTSUPP;
