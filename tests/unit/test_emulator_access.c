@@ -190,6 +190,12 @@ static void test_port_permissions(void **state) {
     expect("two ports", emu_machine_run(&m, "\x66\xED", 2), GP, 0);
     m.state.gpr[EMU_RDX] = 0x408;
     expect("beyond the map", emu_machine_run(&m, "\xEC", 1), GP, 0);
+    // 32-bit code under a 64-bit kernel, whose TSS is far above 4 GiB
+    emu_machine_map(&m, UINT64_C(0xFFFFFE0000001000), DATA, EMU_PTE_P | EMU_PTE_W);
+    m.state.tr.base = UINT64_C(0xFFFFFE0000001000);
+    m.state.segment[EMU_CS].attributes = 0xCFB;
+    m.state.gpr[EMU_RDX] = 0x3F8;
+    expect("compatibility mode", emu_machine_run(&m, "\xEC", 1), OK, 0);
     m.state.rflags |= 0x3000;
     expect("IOPL 3", emu_machine_run(&m, "\xEC", 1), OK, 0);
 }
@@ -320,6 +326,12 @@ static void test_single_step(void **state) {
     m.state.rflags |= 0x10100; // RF, TF
     assert_true(emu_machine_run(&m, "\x8B\x03", 2).single_step);
     assert_int_equal(m.state.rflags, 0x102);
+    m.state.gpr[EMU_RDI] = MMIO;
+    m.state.gpr[EMU_RCX] = 5;
+    m.state.rip = 0;
+    assert_true(emu_machine_run(&m, "\xF3\xAA", 2).single_step);
+    assert_int_equal(m.state.gpr[EMU_RCX], 4);
+    assert_int_equal(m.state.rip, 0);
 }
 
 int main(void) {

@@ -70,13 +70,13 @@ void emu_run_one(const struct emu_context *context, struct emu_result *result) {
         result->fault = run.fault;
         return;
     }
+    result->single_step = s->rflags & FLAG_TF;
     if (run.is_repeat_on) {
         result->status = EMU_RETRY;
         return;
     }
     s->rip = run.next_rip;
     s->rflags &= ~FLAG_RF;
-    result->single_step = s->rflags & FLAG_TF;
 }
 
 enum emu_status emu_translate(const struct emu_context *context, uint64_t linear,

@@ -104,8 +104,11 @@ struct emu_fault {
 
 struct emu_result {
     enum emu_status status;
-    struct emu_fault fault;           ///< EMU_FAULT
-    bool single_step;                 ///< EMU_DONE with RFLAGS.TF: the caller injects #DB (DR6.BS)
+    struct emu_fault fault; ///< EMU_FAULT
+    /// With RFLAGS.TF, after an instruction or an element of a repeated one: the caller injects #DB
+    /// (DR6.BS).
+    bool single_step;
+    /// For the log: what was there to decode.
     uint8_t insn[EMU_MAX_INSN_BYTES]; ///< for the log: what was there to decode
     uint8_t insn_bytes;
 };

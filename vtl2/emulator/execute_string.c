@@ -212,6 +212,9 @@ int emu_execute_string(struct emu_run *run) {
     if (!parse(run, &op)) {
         return -ENOSYS;
     }
+    if (s->rflags & FLAG_TF) {
+        budget = 1; // a debugger stops after each element
+    }
     if (op.repeat && emu_gpr_read(s, EMU_RCX, op.address_bytes) == 0) {
         return 0;
     }

@@ -17,6 +17,8 @@ int emu_resolve(struct emu_run *run, uint64_t linear, uint32_t size_bytes, enum 
                 bool is_system, struct emu_span *out) {
     uint32_t room = PAGE_SIZE_4K - (uint32_t)(linear % PAGE_SIZE_4K);
     uint32_t first = size_bytes < room ? size_bytes : room;
+    // Descriptor bases (the TSS) have 64 bits under 32-bit code as well.
+    bool is_wide = run->is_long || (is_system && (run->state->efer & EFER_LMA));
 
     out->part_count = first < size_bytes ? 2 : 1;
     out->part[0].size_bytes = first;
@@ -24,7 +26,7 @@ int emu_resolve(struct emu_run *run, uint64_t linear, uint32_t size_bytes, enum 
     for (unsigned i = 0; i < out->part_count; i++) {
         uint64_t at = linear + (i ? first : 0);
         gpa_t *where = &out->part[i].gpa;
-        int rc = emu_walk(run, run->is_long ? at : at & UINT32_MAX, access, is_system, where);
+        int rc = emu_walk(run, is_wide ? at : at & UINT32_MAX, access, is_system, where);
 
         if (rc) {
             return rc;
