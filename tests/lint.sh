@@ -62,7 +62,9 @@ sizes() {
     local bad=0 f n
     for f in "${c_files[@]}"; do
         n=$(wc -l <"$f")
-        if [ "$n" -gt 600 ]; then
+        # A test file is a list: it may be longer.
+        case $f in tests/*) most=700 ;; *) most=600 ;; esac
+        if [ "$n" -gt "$most" ]; then
             echo "$f: $n lines; is it two parts?"
             bad=1
         fi
