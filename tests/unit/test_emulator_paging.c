@@ -9,10 +9,10 @@
 
 static struct emu_machine m;
 
-#define CR4_PGE_SMEP (1u << 20)
-#define CR4_SMAP     (1u << 21)
-#define CR0_WP       (1u << 16)
-#define AC           (1u << 18)
+#define CR4_SMEP (1u << 20)
+#define CR4_SMAP (1u << 21)
+#define CR0_WP   (1u << 16)
+#define AC       (1u << 18)
 
 struct paging_case {
     const char *name;
@@ -40,7 +40,7 @@ static const struct paging_case paging_cases[] = {
     {"not present, user write", W, 3, EMU_WRITE, 0, 0, 0, 0, PF, 6, 0},
     {"not present, fetch", 0, 0, EMU_EXECUTE, 0, 0, 0, 0, PF, 0x10, 0},
     {"not present, fetch, no NX", 0, 0, EMU_EXECUTE, 0, 1, 0, 0, PF, 0, 0},
-    {"not present, fetch, SMEP", 0, 0, EMU_EXECUTE, 0, 1, CR4_PGE_SMEP, 0, PF, 0x10, 0},
+    {"not present, fetch, SMEP", 0, 0, EMU_EXECUTE, 0, 1, CR4_SMEP, 0, PF, 0x10, 0},
     {"read", P, 0, EMU_READ, 0, 0, 0, 0, OK, 0, A},
     {"read-only, WP", P, 0, EMU_WRITE, 0, 0, 0, 0, PF, 3, 0},
     {"read-only, no WP", P, 0, EMU_WRITE, 1, 0, 0, 0, OK, 0, A | D},
@@ -51,9 +51,9 @@ static const struct paging_case paging_cases[] = {
     {"NX data", P | NX, 0, EMU_READ, 0, 0, 0, 0, OK, 0, A},
     {"NX fetch", P | NX, 0, EMU_EXECUTE, 0, 0, 0, 0, PF, 0x11, 0},
     {"NX reserved", P | NX, 0, EMU_READ, 0, 1, 0, 0, PF, 9, 0},
-    {"SMEP", P | U, 0, EMU_EXECUTE, 0, 0, CR4_PGE_SMEP, 0, PF, 0x11, 0},
-    {"SMEP, user", P | U, 3, EMU_EXECUTE, 0, 0, CR4_PGE_SMEP, 0, OK, 0, A},
-    {"SMEP, supervisor page", P, 0, EMU_EXECUTE, 0, 0, CR4_PGE_SMEP, 0, OK, 0, A},
+    {"SMEP", P | U, 0, EMU_EXECUTE, 0, 0, CR4_SMEP, 0, PF, 0x11, 0},
+    {"SMEP, user", P | U, 3, EMU_EXECUTE, 0, 0, CR4_SMEP, 0, OK, 0, A},
+    {"SMEP, supervisor page", P, 0, EMU_EXECUTE, 0, 0, CR4_SMEP, 0, OK, 0, A},
     {"SMAP", P | U, 0, EMU_READ, 0, 0, CR4_SMAP, 0, PF, 1, 0},
     {"SMAP, write", P | U | W, 0, EMU_WRITE, 0, 0, CR4_SMAP, 0, PF, 3, 0},
     {"SMAP, AC", P | U, 0, EMU_READ, 0, 0, CR4_SMAP, AC, OK, 0, A},
