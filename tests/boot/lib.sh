@@ -274,6 +274,7 @@ guest_test() {
             ;;
         esac
     done
+    qemu_runs || give_up "$name" 'the machine ended in the middle of it'
     give_up "$name" "no end within ${TEST_SECONDS:-$TIMEOUT} s"
 }
 
