@@ -242,9 +242,12 @@ static int hostile_mmio(void) {
     return 0;
 }
 
-#define TPM_GPA        0xfed40000u
-#define TPM_LOC_CTRL   8u
-#define TPM_RELINQUISH 2u
+#define TPM_GPA         0xfed40000u
+#define TPM_LOC_CTRL    0x08u
+#define TPM_RELINQUISH  2u
+#define TPM_CTRL_REQ    0x40u
+#define TPM_GO_IDLE     2u
+#define TPM_CTRL_CANCEL 0x48u
 
 /// One page of physical memory; MAP_FAILED when the kernel refuses. Unmapped by the caller.
 static volatile uint8_t *map_physical(uint64_t at) {
@@ -267,35 +270,18 @@ static bool poke_physical(uint64_t at, unsigned rounds) {
     return true;
 }
 
-/// Garbage may have taken any locality, and a driver waits for whoever holds one (PTP, locality
-/// arbitration): gives all of them back.
-static void tpm_relinquish(void) {
-    for (unsigned locality = 0; locality < 5; locality++) {
+/// What a driver may expect of whoever had the TPM before it (TCG PTP, locality arbitration): every
+/// locality given back, no cancel pending, idle.
+static void tpm_let_go(void) {
+    for (unsigned locality = 5; locality-- > 0;) {
         volatile uint8_t *page = map_physical(TPM_GPA + locality * 0x1000u);
+        volatile uint32_t *registers = (volatile uint32_t *)(uintptr_t)page;
         if (page != MAP_FAILED) {
-            *(volatile uint32_t *)(uintptr_t)(page + TPM_LOC_CTRL) = TPM_RELINQUISH;
+            registers[TPM_CTRL_CANCEL / 4] = 0;
+            registers[TPM_CTRL_REQ / 4] = TPM_GO_IDLE;
+            registers[TPM_LOC_CTRL / 4] = TPM_RELINQUISH;
             munmap((void *)(uintptr_t)page, 4096);
         }
-    }
-}
-
-/// What a driver may expect of whoever had the TPM before it (TCG PTP, 6.5.3): every locality given
-/// back, no cancel pending, idle.
-static void tpm_let_go(void) {
-    int fd = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
-    for (unsigned locality = 5; fd >= 0 && locality-- > 0;) {
-        volatile uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                                       (off_t)(TPM_GPA + locality * 0x1000u));
-        if (page == MAP_FAILED) {
-            continue;
-        }
-        page[0x48 / 4] = 0; // CTRL_CANCEL
-        page[0x40 / 4] = 2; // CTRL_REQ: goIdle
-        page[0x08 / 4] = 2; // LOC_CTRL: relinquish
-        munmap((void *)(uintptr_t)page, 4096);
-    }
-    if (fd >= 0) {
-        close(fd);
     }
     sleep_ms(1000); // a command that garbage has started ends meanwhile
 }
@@ -314,9 +300,6 @@ static int hostile_memory(void) {
     static const uint64_t odd[] = {0xfed00000, 0xfee10000, 0xfec10000, 0x4000000000, 0xffffff0000};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
         poke_physical(odd[i], 100) ? poked++ : refused++;
-    }
-    if (tpm) {
-        tpm_relinquish();
     }
     if (tpm) {
         tpm_let_go();
