@@ -25,7 +25,7 @@ expect memory-200M 'STOP:.*memory'
 
 printf '{"disks": [' >"$dir/host.json"
 start_machine
-expect json-broken 'config.*(line|byte|offset|column)'
+expect json-broken 'ERROR: config: host-config:1:'
 printf '{"no_such_key": 1}' >"$dir/host.json"
 start_machine
 expect json-unknown-key 'no_such_key'
