@@ -169,6 +169,8 @@ $(B)/test/%: $(B)/test/tests/%.o $(TEST_LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $< -Wl,--start-group $(TEST_LIB) -Wl,--end-group $(TEST_LIBS)
 .PRECIOUS: $(B)/test/%.o $(B)/fuzz/%.o $(B)/vtl2/%.o $(B)/host/%.o
+# Generated headers stay: without this make takes them for scratch and makes them again each time.
+.SECONDARY: $(GENERATED)
 
 FUZZ_CFLAGS := $(filter-out -MMD -MP,$(COMMON)) -MMD -MP -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
                -DPARAPET_TEST=1 -DPARAPET_FUZZ=1 -isystem $(DEPS_SRC)/yyjson/src -isystem $(DEPS_SRC)/mbedtls/include -isystem $(DEPS_SRC)/libfdt
