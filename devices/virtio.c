@@ -323,7 +323,11 @@ int virtio_after_load(void *self) {
     struct virtio *virtio = self;
     const struct virtio_state *s = virtio->state;
 
-    if (s->driver_features & ~virtio->features) {
+    // Before FEATURES_OK the driver may have written anything; after it, only what is offered.
+    if ((s->status & VIRTIO_STATUS_FEATURES_OK) && (s->driver_features & ~virtio->features)) {
+        return -EINVAL;
+    }
+    if ((s->status & VIRTIO_STATUS_DRIVER_OK) && !(s->status & VIRTIO_STATUS_FEATURES_OK)) {
         return -EINVAL;
     }
     for (uint16_t i = 0; i < VIRTIO_MAX_QUEUES; i++) {

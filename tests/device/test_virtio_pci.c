@@ -350,11 +350,15 @@ static void load_refuses_nonsense(void **state) {
     size_t size;
     uint8_t *blob;
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         *s = good;
         switch (i) {
         case 0:
+            s->status = VIRTIO_STATUS_FEATURES_OK;
             s->driver_features = 1ull << 50;
+            break;
+        case 4:
+            s->status = VIRTIO_STATUS_DRIVER_OK;
             break;
         case 1:
             s->queue_size[0] = 12;
@@ -372,6 +376,26 @@ static void load_refuses_nonsense(void **state) {
         free(blob);
         fake_reset(f->m, device);
     }
+}
+
+/// A driver may write any feature bits until it asks for FEATURES_OK: that state is loadable, and
+/// the bits are refused where they always are.
+static void load_between_features_and_features_ok(void **state) {
+    struct fixture *f = *state;
+    struct device *device = &f->console.virtio.device;
+    size_t size;
+    uint8_t *blob;
+
+    vd_write(&f->vd, VD_DRIVER_FEATURE_SELECT, 4, 0);
+    vd_write(&f->vd, VD_DRIVER_FEATURE, 4, 0x7F);
+    blob = fake_save(device, &size);
+    fake_reset(f->m, device);
+    assert_int_equal(fake_load(device, blob, size), 0);
+    free(blob);
+    assert_int_equal(vd_read(&f->vd, VD_DRIVER_FEATURE, 4), 0x7F);
+    vd_write(&f->vd, VD_STATUS, 1, 3 | VIRTIO_STATUS_FEATURES_OK);
+    assert_int_equal(status(f), 3);
+    fake_reset(f->m, device);
 }
 
 /// Rings whose place became wrong: the load works, the device says DEVICE_NEEDS_RESET.
@@ -422,6 +446,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(no_bus_master_no_access, setup, teardown),
         cmocka_unit_test_setup_teardown(configuration_window, setup, teardown),
         cmocka_unit_test_setup_teardown(load_refuses_nonsense, setup, teardown),
+        cmocka_unit_test_setup_teardown(load_between_features_and_features_ok, setup, teardown),
         cmocka_unit_test_setup_teardown(load_with_bad_rings, setup, teardown),
         cmocka_unit_test_setup_teardown(init_errors, setup, teardown),
     };
