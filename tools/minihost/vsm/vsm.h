@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//
+// minihost as a Hyper-V host with virtual secure mode: one partition, VTL0 and VTL2 on every VP
+// (Hypervisor Top-Level Functional Specification, "TLFS", chapters 3, 7, 9-12, 14, 15).
+//
+// What stands where:
+//   svm/   the processor vendor's part: VMCB layout, entering a VTL, nested page tables, starting
+//          CPUs, the host's timer and its NMIs. Knows exits by number, not what they mean.
+//   vsm/   the partition: what an exit means to Hyper-V's interface. Looks at a VP through its
+//          VMCBs, which are plain memory, and reaches hardware through struct vsm_ops only, so that
+//          all of it also runs in unit tests and under a fuzzer.
+//
+// Threads: a VP belongs to its CPU. vsm_lock guards what VPs share: interrupts for another VP,
+// its start, protections. Order: partition lock before a VP's lock.
+#pragma once
+
+#include "igvm/base/types.h"
+#include "tools/minihost/svm/vmcb.h"
+#include "vtl2/hv/lapic.h"
+#include "vtl2/hv/stimer.h"
+#include "vtl2/hv/synic.h"
+#include "vtl2/hv/tlfs.h"
+
+#define VSM_MAX_VPS      64u
+#define VSM_VTL_COUNT    3u ///< VTL1 is never enabled; the index is the VTL
+#define VSM_GUEST_VTL    0u
+#define VSM_PARAVISOR    2u
+#define VSM_MAX_OVERLAYS 8u ///< per VTL of a VP
+
+/// Index into vsm_vp.gpr: the encoding's order. RAX and RSP live in the VMCB while the VTL runs;
+/// svm/ copies them in on exit and out on entry for the active VTL.
+enum vsm_gpr { VSM_RAX, VSM_RCX, VSM_RDX, VSM_RBX, VSM_RSP, VSM_RBP, VSM_RSI, VSM_RDI };
+
+/// What a CPU does after its exit was handled.
+enum vsm_next {
+    VSM_RUN,  ///< enter vsm_vp.active_vtl
+    VSM_IDLE, ///< wait until an interrupt, an NMI or vsm_deadline(), then call vsm_woken()
+    VSM_STOP, ///< the partition ends: vsm_partition.stop says how
+};
+
+enum vsm_stop_kind {
+    VSM_STOP_NONE,
+    VSM_STOP_RESET,  ///< VTL2 reset itself (triple fault, reset MSR)
+    VSM_STOP_POWER,  ///< VTL2 asked for power-off
+    VSM_STOP_FAILED, ///< minihost cannot go on; a report was printed
+};
+
+/// Pages that the hypervisor lays over guest memory (TLFS 5.2.1): hypercall page, message and
+/// event pages, VP assist page, reference TSC.
+enum vsm_overlay_kind {
+    VSM_OVERLAY_HYPERCALL,
+    VSM_OVERLAY_REFERENCE_TSC,
+    VSM_OVERLAY_ASSIST,
+    VSM_OVERLAY_SIMP,
+    VSM_OVERLAY_SIEFP,
+    VSM_OVERLAY_REGISTER_PAGE,
+    VSM_OVERLAY_KINDS,
+};
+
+struct vsm_overlay {
+    bool enabled;
+    uint64_t gpa;    ///< page aligned, as the guest wrote it
+    void *page;      ///< the hypervisor's page (4 KiB), allocated at start, never NULL
+};
+
+/// One VTL of one VP: everything that is private to it (TLFS 15.11).
+struct vsm_vtl {
+    bool enabled; ///< EnableVpVtl was done; VTL0 always
+    bool running; ///< has been started: has a context to run
+    struct svm_vmcb *vmcb;
+    uint64_t guest_os_id;
+    uint64_t hypercall_msr, reference_tsc_msr, assist_msr;
+    struct vsm_overlay overlay[VSM_OVERLAY_KINDS]; ///< partition-wide kinds live in VP 0's
+    struct hv_lapic lapic;                         ///< VTL0 only: VTL2 owns the physical one
+    struct hv_synic synic;
+    struct hv_stimers stimers;
+    uint64_t tsc_aux, pat;
+    uint64_t crash[6]; ///< crash parameters and control
+};
+
+struct vsm_partition;
+
+struct vsm_vp {
+    struct vsm_partition *partition;
+    uint32_t index, apic_id;
+    unsigned active_vtl;
+    uint64_t gpr[16];  ///< shared between VTLs; enum vsm_gpr
+    uint64_t dr[4];    ///< DR0-3, shared: kept in the processor
+    struct vsm_vtl vtl[VSM_VTL_COUNT];
+    struct svm_cpu *cpu; ///< svm/'s own
+    uint32_t lock;       ///< spin lock: pending work from other VPs
+    uint32_t pending;    ///< VSM_WORK_*, set by other VPs under lock, taken by vsm_before_entry()
+    uint64_t protection_generation; ///< last nested page tables that this CPU saw
+    // Intercept state of VTL0, see vsm/intercept.c.
+    bool halted; ///< VTL0 waits in HLT
+    uint64_t deliverability; ///< HvRegisterDeliverabilityNotifications
+    uint64_t reinject;       ///< EXITINTINFO to inject again at VTL0's next entry, 0: none
+    uint64_t switches; ///< VTL switches, for the benchmark
+};
+
+/// What vsm/ asks of the hardware. Unit tests bring their own.
+struct vsm_ops {
+    /// Time in 100 ns units since start, monotonic, the same on all CPUs.
+    uint64_t (*now_100ns)(void);
+    /// Makes a CPU leave whatever it runs, soon; from any CPU. It then calls vsm_before_entry().
+    void (*kick)(struct vsm_vp *vp);
+    /// Raises a vector on the physical local APIC of the VP, which VTL2 owns.
+    void (*raise_vtl2)(struct vsm_vp *vp, uint8_t vector);
+    /// Bytes of system memory that a VTL may touch, or NULL: [gpa, gpa+size) within one page.
+    /// GPA = system-physical, but for overlays and what svm/ aliases.
+    void *(*memory)(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, size_t size_bytes,
+                    bool is_write);
+    /// What VTL0's nested page tables allow for a page: TLFS bits R 1, W 2, KX 4, UX 8.
+    /// -ENOMEM when no table is left. The change takes effect on this CPU at its next entry; the
+    /// caller kicks the others.
+    int (*protect)(struct vsm_partition *partition, uint64_t gpa_page, uint32_t access);
+    uint32_t (*protection)(struct vsm_partition *partition, uint64_t gpa_page);
+    /// Lays page over gpa in one VTL's view, or takes it away (page NULL).
+    int (*overlay)(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, void *page);
+    uint64_t (*read_msr)(uint32_t index);
+    void (*write_msr)(uint32_t index, uint64_t value);
+    void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
+};
+
+struct vsm_partition {
+    const struct vsm_ops *ops;
+    uint32_t vp_count;
+    struct vsm_vp *vps;
+    uint32_t lock;
+    uint64_t tsc_hz, apic_hz;
+    uint64_t partition_config; ///< HvRegisterVsmPartitionConfig of VTL2
+    uint64_t protection_generation;
+    enum vsm_stop_kind stop;
+};
+
+/// Sets up partition and VPs: every VMCB in power-on state, VTL2 of VP 0 enabled, intercepts as
+/// vsm/ wants them. svm/ has filled ops, vp_count, vps[].vmcb, overlay pages, frequencies.
+void vsm_init(struct vsm_partition *partition);
+
+/// Takes one register of VTL2's initial VP context from the IGVM file (vsm_registers.c names).
+/// 0 or -EINVAL.
+int vsm_set_initial_register(struct vsm_vp *vp, uint32_t name, const struct hv_register_value *value);
+
+/// The dispatcher: after every exit of vp->active_vtl. The VMCB holds exit code and information,
+/// vp->gpr the registers. May change vp->active_vtl.
+enum vsm_next vsm_handle_exit(struct vsm_vp *vp);
+
+/// Right before every entry, with interrupts of the CPU held (GIF clear): takes work from other
+/// VPs, applies timers that are due, decides about injection into VTL0. May change what runs.
+enum vsm_next vsm_before_entry(struct vsm_vp *vp);
+
+/// After VSM_IDLE, for what ever reason the CPU woke up. physical_pending: an external interrupt
+/// waits for VTL2.
+enum vsm_next vsm_woken(struct vsm_vp *vp, bool physical_pending);
+
+/// When this VP wants to be woken or kicked next, in 100 ns units; UINT64_MAX: never.
+uint64_t vsm_deadline(const struct vsm_vp *vp);
