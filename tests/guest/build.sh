@@ -12,7 +12,8 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 guest=${GUEST_DIR:-$top/build/guest}
 busybox=${BUSYBOX:-$guest/busybox}
 
-# What Debian's cloud kernel has as modules, dependencies first (resolved below).
+# What Debian's cloud kernels have as modules or built in (that differs between releases),
+# dependencies first (resolved below).
 wanted='virtio_pci virtio_blk virtio_console virtio-rng button evdev'
 
 # A module's file name has - or _ where its name has _.
@@ -20,10 +21,18 @@ module_file() {
     find "$guest" \( -name "${1//_/-}.ko" -o -name "${1//-/_}.ko" \) -print -quit
 }
 
+# "kernel/drivers/virtio/virtio_pci.ko", one per line, in the package's modules.builtin.
+is_built_in() {
+    cat "$guest"/lib/modules/*/modules.builtin 2>/dev/null | tr - _ | grep -q "/${1//-/_}\.ko\$"
+}
+
 modules=()
 add_module() {
     local file dependency
     file=$(module_file "$1")
+    if [ -z "$file" ] && is_built_in "$1"; then
+        return
+    fi
     if [ -z "$file" ]; then
         echo "$0: the guest's kernel has no module $1 under $guest" >&2
         exit 1
