@@ -48,9 +48,10 @@ static int read_text(const char *folder, const char *name, char *out, size_t cap
     return size == -ENOENT ? 0 : size < 0 ? (int)size : 0;
 }
 
-static int read_ranges(const char *folder, struct host_info *out) {
+static int read_ranges(const char *folder, const char *name, struct gpa_range *ranges,
+                       uint32_t *count) {
     uint8_t bytes[HOST_INFO_MAX_RANGES * 16] = {0};
-    ssize_t size = read_property(folder, "vtl0-memory", bytes, sizeof(bytes));
+    ssize_t size = read_property(folder, name, bytes, sizeof(bytes));
 
     if (size < 0 || size % 16 != 0) {
         return size < 0 ? (int)size : -EINVAL;
@@ -61,7 +62,7 @@ static int read_ranges(const char *folder, struct host_info *out) {
         if (range.end <= range.start) {
             return -EINVAL;
         }
-        out->vtl0[out->vtl0_range_count++] = range;
+        ranges[(*count)++] = range;
     }
     return 0;
 }
@@ -118,7 +119,10 @@ int host_info_read(const char *folder, struct host_info *out) {
         result = read_text(folder, "image-version", out->image_version, sizeof(out->image_version));
     }
     if (result == 0) {
-        result = read_ranges(folder, out);
+        result = read_ranges(folder, "vtl0-memory", out->vtl0, &out->vtl0_range_count);
+    }
+    if (result == 0) {
+        result = read_ranges(folder, "vtl2-memory", out->vtl2, &out->vtl2_range_count);
     }
     if (result == 0) {
         result = read_payload(folder, "vtl0-kernel", &out->kernel);

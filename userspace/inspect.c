@@ -19,7 +19,7 @@ static const char *const exit_names[MACHINE_EXIT_KINDS] = {
     [VP_EXIT_NONE] = "none",     [VP_EXIT_WAKE] = "wake",         [VP_EXIT_PIO] = "pio",
     [VP_EXIT_MMIO] = "mmio",     [VP_EXIT_MSR] = "msr",           [VP_EXIT_HYPERCALL] = "hypercall",
     [VP_EXIT_HALT] = "halt",     [VP_EXIT_SHUTDOWN] = "shutdown", [VP_EXIT_EOI] = "eoi",
-    [VP_EXIT_FAILED] = "failed",
+    [VP_EXIT_EXTINT] = "extint", [VP_EXIT_FAILED] = "failed",
 };
 
 static void visit_field(void *ctx, const struct state_field *field, uint32_t index, uint64_t value,

@@ -60,10 +60,14 @@ static int map_memory(struct machine *machine) {
     return 0;
 }
 
-static int make_partition(struct machine *machine) {
+static int make_partition(struct machine *machine, const struct machine_setup *setup) {
     struct vtl2_config config = {
         .vp_count = machine->vp_count,
         .halt_exits = machine->config.halt_exits,
+        .access = machine_access,
+        .access_ctx = machine,
+        .own_memory = setup->own_memory,
+        .own_memory_count = setup->own_memory_count,
     };
     int result = machine->ops->partition_new(&config, &machine->partition);
 
@@ -75,8 +79,8 @@ static int make_partition(struct machine *machine) {
     return map_memory(machine);
 }
 
-static int build(struct machine *machine) {
-    int result = make_partition(machine);
+static int build(struct machine *machine, const struct machine_setup *setup) {
+    int result = make_partition(machine, setup);
 
     if (result < 0) {
         return result;
@@ -112,7 +116,7 @@ int machine_new(const struct machine_setup *setup, struct machine **out) {
         free(machine);
         return result;
     }
-    result = build(machine);
+    result = build(machine, setup);
     if (result < 0) {
         return result; // the process ends now: VP threads are not unwound
     }

@@ -110,6 +110,8 @@ struct machine_setup {
     const struct config *config;
     const struct guest_memory *memory;
     const struct linux_payload *payload;
+    const struct gpa_range *own_memory; ///< VTL2's: the guest is kept out of it
+    uint32_t own_memory_count;
     uint32_t vp_count;
     int vtpm_fd; ///< the vTPM's socket, -1: none
 };
@@ -145,6 +147,8 @@ void machine_request(struct machine *machine, uint32_t want);
 
 /// Gives every VP an order and waits until all have carried it out. The first error, or 0.
 int machine_order_all(struct machine *machine, enum machine_order order);
+/// One access of an instruction that the platform emulates: vtl2_config.access.
+void machine_access(void *machine, uint32_t vp_index, struct vp_exit *exit);
 /// Starts the VP threads; each makes its loop and VP and waits.
 int machine_start_threads(struct machine *machine);
 /// Builds what the configuration asks for and links machine->devices.

@@ -72,6 +72,18 @@ static void do_mmio(struct machine_vp *vp, struct vp_exit_mmio *mmio) {
     mmio->value = access.value;
 }
 
+void machine_access(void *ctx, uint32_t vp_index, struct vp_exit *exit) {
+    struct machine *machine = ctx;
+    struct machine_vp *vp = &machine->vps[vp_index];
+
+    vp->exits[exit->kind]++;
+    if (exit->kind == VP_EXIT_PIO) {
+        do_pio(vp, &exit->pio);
+    } else if (exit->kind == VP_EXIT_MMIO) {
+        do_mmio(vp, &exit->mmio);
+    }
+}
+
 static void park(struct machine_vp *vp, uint32_t want) {
     vp->parked = true;
     machine_request(vp->machine, want);
@@ -91,6 +103,7 @@ static void dispatch(struct machine_vp *vp) {
     case VP_EXIT_NONE:
     case VP_EXIT_WAKE:
     case VP_EXIT_EOI:
+    case VP_EXIT_EXTINT:
         break;
     case VP_EXIT_MSR:
         exit->msr.fault = true;

@@ -85,6 +85,8 @@ static int build(struct vmm *vmm) {
         .config = &vmm->config,
         .memory = &vmm->memory,
         .payload = &vmm->payload,
+        .own_memory = vmm->info.vtl2,
+        .own_memory_count = vmm->info.vtl2_range_count,
         .vp_count = vp_count(vmm),
         .vtpm_fd = vmm->options.vtpm_fd,
     };

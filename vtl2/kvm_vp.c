@@ -225,6 +225,7 @@ static void decode(struct vp *vp, struct vp_exit *exit) {
         break;
     case KVM_EXIT_IOAPIC_EOI:
         exit->kind = VP_EXIT_EOI;
+        exit->eoi.vector = run->eoi.vector;
         break;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_SET_TPR:

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
 // Running a lower VTL: the one interface behind which the VMM does not know on which platform it
-// runs. One file (or folder) per platform: kvm (native), and later vsm, snp, tdx. No policy here:
+// runs. One file (or folder) per platform: kvm (native), vsm, and later snp, tdx. No policy here:
 // the platform turns its own exit into a neutral struct vp_exit, userspace/ decides.
 //
 // What differs between the platforms and how this interface takes it:
 //   - interrupt controllers: native lets KVM emulate APIC, IOAPIC, PIC and PIT (vtl2_features says
 //     so); elsewhere the VMM brings its own and injects by vp_inject().
-//   - MMIO: native delivers decoded accesses; elsewhere the emulator in vtl2/ produces the same
-//     vp_exit from the intercepted instruction.
-//   - memory: native maps host memory at a GPA; elsewhere VTL0's memory is there and the call
-//     only sets protections.
+//   - MMIO: native delivers decoded accesses; elsewhere the emulator in vtl2/ carries out the
+//     intercepted instruction and hands its accesses to vtl2_config.access.
+//   - memory: native maps host memory at a GPA; elsewhere VTL0's memory is there, its GPA is the
+//     system-physical address, and the call only checks that and notes where the VMM sees it.
 //
 // Threads: partition calls are made before VPs run or are thread-safe where said; a VP's calls
 // belong to the one thread that runs it, except vp_kick().
@@ -30,7 +30,8 @@ enum vp_exit_kind {
     VP_EXIT_HYPERCALL, ///< hypercall the platform does not handle
     VP_EXIT_HALT,      ///< halted and the platform does not wait itself
     VP_EXIT_SHUTDOWN,  ///< triple fault
-    VP_EXIT_EOI,       ///< level interrupt acknowledged (split interrupt controllers)
+    VP_EXIT_EOI,       ///< a level-triggered interrupt was acknowledged: for the VMM's IOAPIC
+    VP_EXIT_EXTINT,    ///< the VP takes an interrupt of the PICs now: see extint_inject
     VP_EXIT_FAILED,    ///< the platform cannot run the guest: see failed
 };
 
@@ -64,6 +65,10 @@ struct vp_exit_hypercall {
     uint64_t result; ///< the handler fills it
 };
 
+struct vp_exit_eoi {
+    uint8_t vector;
+};
+
 struct vp_exit_failed {
     const char *what; ///< constant text
     uint64_t detail[4];
@@ -76,6 +81,7 @@ struct vp_exit {
         struct vp_exit_mmio mmio;
         struct vp_exit_msr msr;
         struct vp_exit_hypercall hypercall;
+        struct vp_exit_eoi eoi;
         struct vp_exit_failed failed;
     };
 };
@@ -109,6 +115,15 @@ struct vp_registers {
 struct vtl2_config {
     uint32_t vp_count; ///< 1..64
     bool halt_exits;   ///< false: HLT waits inside the guest, where the platform can do that
+    /// One access (VP_EXIT_PIO or VP_EXIT_MMIO) of an instruction that the platform emulates: an
+    /// instruction may make several. Called on the VP's thread from vp_run; fills what is read.
+    /// Platforms that always return such exits from vp_run never call it.
+    void (*access)(void *ctx, uint32_t vp_index, struct vp_exit *exit);
+    void *access_ctx;
+    /// VTL2's own memory, page aligned: the guest is kept out of it before its first instruction.
+    /// Borrowed during partition_new. Unused where the guest sees only what map() gave it.
+    const struct gpa_range *own_memory;
+    uint32_t own_memory_count;
 };
 
 struct vtl2_ops {
@@ -128,7 +143,8 @@ struct vtl2_ops {
 
     /// Level of a global system interrupt; thread-safe. Only with VTL2_HAS_IOAPIC.
     int (*set_line)(struct partition *partition, uint32_t gsi, bool level);
-    /// Delivers a message-signalled interrupt; thread-safe.
+    /// Delivers a message-signalled interrupt, or the IOAPIC's message of the same format (data bit
+    /// 15: level-triggered, VP_EXIT_EOI follows); thread-safe.
     int (*send_msi)(struct partition *partition, uint64_t address, uint32_t data);
     /// Puts interrupt controllers and timers that the platform emulates to power-on state. No VP
     /// runs.
@@ -155,12 +171,21 @@ struct vtl2_ops {
     /// vp_run must not, a wake-up may have arrived on its way out of the kernel.
     volatile uint8_t *(*vp_wake_flag)(struct vp *vp);
 
+    /// Without VTL2_HAS_IOAPIC, on the VP's thread: the PICs' INTR line to this VP. While it is
+    /// high, vp_run returns VP_EXIT_EXTINT as soon as the VP can take an interrupt. The VMM answers
+    /// it by acknowledging the PICs and giving the vector to extint_inject before the next vp_run,
+    /// or by nothing when the line went low. NULL where VTL2_HAS_IOAPIC.
+    int (*extint_line)(struct vp *vp, bool level);
+    int (*extint_inject)(struct vp *vp, uint8_t vector);
+
     int (*vp_get_registers)(struct vp *vp, struct vp_registers *out);
     int (*vp_set_registers)(struct vp *vp, const struct vp_registers *in);
 };
 
 /// KVM in our own kernel (or on any Linux host): the native platform.
 extern const struct vtl2_ops vtl2_kvm;
+/// Hyper-V's virtual trust levels through Linux's mshv_vtl driver.
+extern const struct vtl2_ops vtl2_vsm;
 
 /// The first platform whose probe succeeds; NULL with *reason set to a readable text when none
 /// does.
