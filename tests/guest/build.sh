@@ -23,7 +23,7 @@ module_file() {
 
 # "kernel/drivers/virtio/virtio_pci.ko", one per line, in the package's modules.builtin.
 is_built_in() {
-    cat "$guest"/lib/modules/*/modules.builtin 2>/dev/null | tr - _ | grep -q "/${1//-/_}\.ko\$"
+    grep -qs "/${1//[-_]/[-_]}\.ko\$" "$guest"/lib/modules/*/modules.builtin
 }
 
 modules=()
