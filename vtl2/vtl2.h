@@ -115,6 +115,7 @@ struct vp_registers {
 struct vtl2_config {
     uint32_t vp_count; ///< 1..64
     bool halt_exits;   ///< false: HLT waits inside the guest, where the platform can do that
+    bool own_chips;    ///< the VMM brings IOAPIC, PICs and PIT even where the platform has them
     /// One access (VP_EXIT_PIO or VP_EXIT_MMIO) of an instruction that the platform emulates: an
     /// instruction may make several. Called on the VP's thread from vp_run; fills what is read.
     /// Platforms that always return such exits from vp_run never call it.
@@ -177,6 +178,10 @@ struct vtl2_ops {
     /// or by nothing when the line went low. NULL where VTL2_HAS_IOAPIC.
     int (*extint_line)(struct vp *vp, bool level);
     int (*extint_inject)(struct vp *vp, uint8_t vector);
+    /// The message that a pin of the VMM's IOAPIC sends from now on, masked or not: where its
+    /// vector is level-triggered, VP_EXIT_EOI must come. Thread-safe. NULL where that exit comes
+    /// for every level-triggered message anyway.
+    int (*ioapic_route)(struct partition *partition, uint32_t pin, uint64_t address, uint32_t data);
 
     int (*vp_get_registers)(struct vp *vp, struct vp_registers *out);
     int (*vp_set_registers)(struct vp *vp, const struct vp_registers *in);
