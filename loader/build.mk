@@ -4,11 +4,12 @@
 
 BARE_CFLAGS := -std=gnu17 $(WARNINGS) -I. -I$(B)/gen -ffile-prefix-map=$(CURDIR)=. -fno-common \
     -ffreestanding -O2 -g -m64 -march=x86-64 -mno-red-zone -mgeneral-regs-only -mcmodel=small \
-    -fno-pic -fno-pie -fcf-protection=none -fno-asynchronous-unwind-tables \
+    -fpie -fvisibility=hidden -fcf-protection=none -fno-asynchronous-unwind-tables \
     -fstack-protector-strong -mstack-protector-guard=global -U_FORTIFY_SOURCE -MMD -MP
 # GCC would turn the loops of loader/bare/string.c into calls of themselves.
 BARE_CFLAGS += $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
-BARE_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+# Static and position-independent: the program corrects its own pointers (bare/relocate.h).
+BARE_LDFLAGS := -nostdlib -static-pie -Wl,--no-dynamic-linker -Wl,-z,text -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
     -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,--fatal-warnings
 # Other people's code: no warnings, our configuration.
 BARE_FDT_CFLAGS  := $(filter-out $(WARNINGS),$(BARE_CFLAGS)) -w -I$(DEPS_SRC)/libfdt

@@ -49,10 +49,10 @@ static struct gpa_range pages_of(const struct shim_payload *payload) {
     return (struct gpa_range){payload->gpa, align_down(end + PAGE_SIZE_4K - 1, PAGE_SIZE_4K)};
 }
 
-static const char *check_payload(const struct shim_config *config,
+static const char *check_payload(const struct shim_config *config, uint64_t delta,
                                  const struct shim_payload *payload) {
     struct gpa_range vtl2 = {shim_area.end, config->vtl2_ram_end_gpa};
-    struct gpa_range vtl0 = {config->vtl2_ram_end_gpa, LAYOUT_IDENTITY_END_GPA};
+    struct gpa_range vtl0 = {config->vtl2_ram_end_gpa, LAYOUT_IDENTITY_END_GPA - delta};
 
     if (payload->flags != 0) {
         return "payload has flags that this shim does not know";
@@ -93,11 +93,26 @@ static const char *check_overlaps(const struct shim_config *config, uint32_t idx
     return NULL;
 }
 
-int shim_config_check(const struct shim_config *config, struct config_payloads *out,
+/// From the GPAs of loader/layout.h to where things are.
+static void move(struct shim_config *config, uint64_t delta) {
+    config->vtl2_ram_end_gpa += delta;
+    for (uint32_t i = 0; i < config->payload_count; i++) {
+        if (config->payloads[i].kind != SHIM_PAYLOAD_NONE) {
+            config->payloads[i].gpa += delta;
+        }
+    }
+}
+
+int shim_config_check(struct shim_config *config, uint64_t delta, struct config_payloads *out,
                       const char **why, uint32_t *bad_idx) {
     memset(out, 0, sizeof(*out));
     *bad_idx = UINT32_MAX;
     *why = check_fixed(config);
+    if (*why == NULL && (!is_aligned(delta, LAYOUT_VTL2_RAM_END_ALIGN) ||
+                         config->vtl2_ram_end_gpa >= LAYOUT_IDENTITY_END_GPA ||
+                         delta >= LAYOUT_IDENTITY_END_GPA - config->vtl2_ram_end_gpa)) {
+        *why = "image was moved by a distance that is not 64 MiB aligned, or beyond 4 GiB";
+    }
     if (*why != NULL) {
         return -EINVAL;
     }
@@ -113,7 +128,7 @@ int shim_config_check(const struct shim_config *config, struct config_payloads *
             *why = slot == NULL ? "payload of an unknown kind" : "second payload of one kind";
             return -EINVAL;
         }
-        *why = check_payload(config, payload);
+        *why = check_payload(config, delta, payload);
         if (*why == NULL) {
             *why = check_overlaps(config, i);
         }
@@ -127,15 +142,16 @@ int shim_config_check(const struct shim_config *config, struct config_payloads *
         *why = "configuration page lists no kernel";
         return -EINVAL;
     }
+    move(config, delta);
     *why = "";
     return 0;
 }
 
-int config_check_kernel_room(const struct shim_config *config,
+int config_check_kernel_room(const struct shim_config *config, uint64_t delta,
                              const struct config_payloads *payloads,
                              const struct bzimage_info *image, struct gpa_range *run,
                              const char **why) {
-    struct gpa_range room = {shim_area.end, config->vtl2_ram_end_gpa};
+    struct gpa_range room = {shim_area.end + delta, config->vtl2_ram_end_gpa};
 
     *why = "";
     if (bzimage_run_range(image, payloads->kernel->gpa + image->protected_mode_off, &run->start,

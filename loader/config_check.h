@@ -20,15 +20,17 @@ struct config_payloads {
     const struct shim_payload *vtl0_initrd;
 };
 
-/// Returns 0, or -EINVAL with *why (constant text) and *bad_idx (payload index, or UINT32_MAX when
-/// the fault is not in a payload). *out points into config.
-int shim_config_check(const struct shim_config *config, struct config_payloads *out,
+/// Checks a private copy of the page, whose GPAs are those of loader/layout.h, and adds delta (how
+/// far above them the image stands) to them. Returns 0, or -EINVAL with *why (constant text) and
+/// *bad_idx (payload index, or UINT32_MAX when the fault is not in a payload). *out points into
+/// config.
+int shim_config_check(struct shim_config *config, uint64_t delta, struct config_payloads *out,
                       const char **why, uint32_t *bad_idx);
 
 /// Checks that the kernel, which stands where payloads->kernel says, can unpack itself without
 /// overwriting the shim, the initrd or leaving VTL2's RAM. Returns 0, or -ERANGE with *why;
 /// *run is where it will run.
-int config_check_kernel_room(const struct shim_config *config,
+int config_check_kernel_room(const struct shim_config *config, uint64_t delta,
                              const struct config_payloads *payloads,
                              const struct bzimage_info *image, struct gpa_range *run,
                              const char **why);

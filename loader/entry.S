@@ -3,6 +3,7 @@
 // The shim's first and last instructions. Entered in long mode, identity-mapped, interrupts off
 // (loader/layout.h); left for Linux as boot.rst's 64-bit boot protocol wants it.
 
+#define IMAGE_GPA    0x00200000         // LAYOUT_SHIM_GPA
 #define STACK_BYTES  0x8000
 #define STACK_COOKIE 0x7061726170657421 // SHIM_STACK_COOKIE in shim.h
 #define BOOT_CS      0x10               // LINUX_BOOT_CS and LINUX_BOOT_DS in linux_boot.h
@@ -19,18 +20,23 @@ shim_entry:
     shlq $32, %rdx                        // high half …
     orq %rax, %rdx                        // … and low half
     movq %rdx, %rbx                       // keep it
-    movl $__bss_start, %edi               // zero the bss: only its start is page data
-    movl $__bss_end, %ecx                 // both 8-byte aligned by shim.lds
-    subl %edi, %ecx                       // bytes
-    shrl $3, %ecx                         // quadwords
+    leaq __bss_start(%rip), %rdi          // zero the bss: only its start is page data
+    leaq __bss_end(%rip), %rcx            // both 8-byte aligned by shim.lds
+    subq %rdi, %rcx                       // bytes
+    shrq $3, %rcx                         // quadwords
     xorl %eax, %eax                       // zero
     rep stosq
-    movl $stack_top, %esp                 // the stack is in the bss
+    leaq stack_top(%rip), %rsp            // the stack is in the bss
     movabsq $STACK_COOKIE, %rax           // an overrun would destroy this …
-    movq %rax, shim_stack_floor           // … which shim_main checks before it leaves
-    lgdt gdt_pointer                      // a GDT of ours: the context's may be anywhere
+    movq %rax, shim_stack_floor(%rip)     // … which shim_main checks before it leaves
+    leaq shim_entry(%rip), %r12           // where we are …
+    subq $IMAGE_GPA, %r12                 // … above where we were linked
+    movq %r12, %rdi                       // correct our pointers
+    call bare_relocate
+    lgdt gdt_pointer(%rip)                // a GDT of ours: the context's may be anywhere
     pushq $BOOT_CS                        // far return target: selector …
-    pushq $1f                             // … and address
+    leaq 1f(%rip), %rax                   // … and address
+    pushq %rax
     lretq                                 // loads CS
 1:  movl $BOOT_DS, %eax                   // flat data for everything else
     movl %eax, %ds
@@ -41,6 +47,7 @@ shim_entry:
     movl %eax, %gs
     movl %ebp, %edi                       // first argument: platform
     movq %rbx, %rsi                       // second: TSC at entry
+    movq %r12, %rdx                       // third: distance from the linked address
     xorl %ebp, %ebp                       // ends a stack walk
     call shim_main
     ud2                                   // not reached
@@ -55,7 +62,7 @@ shim_enter_kernel:                        // rdi: entry point, rsi: boot_params 
     xorl %ebx, %ebx
     jmp *%rax                             // CS, DS, ES, SS and the GDT are as the protocol wants
 
-    .section .rodata, "a"
+    .data                                 // gdt_pointer is corrected before it is used
     .balign 8
 gdt:
     .quad 0                               // null

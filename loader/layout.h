@@ -52,7 +52,10 @@
 #define LAYOUT_VTL2_RAM_END_ALIGN 0x04000000u
 #define LAYOUT_VTL0_KERNEL_GPA    0x0e000000u
 #define LAYOUT_VTL0_INITRD_GPA    0x0f000000u
-#define LAYOUT_IDENTITY_END_GPA   0x100000000ull ///< the image's page tables map [0, this)
+// VTL0 wants its RAM to begin at 0. Where the guest-physical addresses of both VTLs are the
+// machine's own (vsm), everything above is loaded this much higher; the shim finds out by itself.
+#define LAYOUT_VSM_DELTA        0x10000000u
+#define LAYOUT_IDENTITY_END_GPA 0x100000000ull ///< the image's page tables map [0, this)
 
 // The BSP enters the shim at LAYOUT_SHIM_GPA in long mode with CR3 = LAYOUT_PAGE_TABLES_GPA,
 // interrupts off, and in EDI one of these: each platform's VP context differs in it. Everything

@@ -50,23 +50,27 @@ static struct gpa_range whole_pages(struct gpa_range range) {
                               .end = align_down(range.end, PAGE_SIZE_2M)};
 }
 
-/// Splits RAM at vtl2_ram_end_gpa and fills both tables.
-static bool split_ram(const struct memory_map *map, uint64_t vtl2_ram_end_gpa,
+static struct gpa_range overlap(struct gpa_range a, struct gpa_range b) {
+    return (struct gpa_range){a.start > b.start ? a.start : b.start, a.end < b.end ? a.end : b.end};
+}
+
+/// Divides RAM into what is in VTL2's range and what is not, and fills both tables.
+static bool split_ram(const struct memory_map *map, struct gpa_range vtl2,
                       struct memory_plan *plan) {
     bool fits = true;
 
     for (uint32_t i = 0; i < map->count && fits; i++) {
         struct gpa_range range = map->regions[i].range;
-        struct gpa_range low = {range.start, range.end};
-        struct gpa_range high = range;
+        struct gpa_range below = overlap(range, (struct gpa_range){0, vtl2.start});
+        struct gpa_range inside = overlap(range, vtl2);
+        struct gpa_range above = overlap(range, (struct gpa_range){vtl2.end, UINT64_MAX});
 
         if (map->regions[i].kind != MEMORY_RAM) {
             continue;
         }
-        low.end = range.end < vtl2_ram_end_gpa ? range.end : vtl2_ram_end_gpa;
-        high.start = range.start > vtl2_ram_end_gpa ? range.start : vtl2_ram_end_gpa;
-        fits = add_range(plan->vtl2, &plan->vtl2_count, &plan->vtl2_bytes, low) &&
-               add_range(plan->vtl0, &plan->vtl0_count, &plan->vtl0_bytes, whole_pages(high));
+        fits = add_range(plan->vtl0, &plan->vtl0_count, &plan->vtl0_bytes, whole_pages(below)) &&
+               add_range(plan->vtl2, &plan->vtl2_count, &plan->vtl2_bytes, inside) &&
+               add_range(plan->vtl0, &plan->vtl0_count, &plan->vtl0_bytes, whole_pages(above));
     }
     return fits;
 }
@@ -154,21 +158,26 @@ static bool describe(const struct memory_map *map, struct memory_plan *plan) {
     return fits;
 }
 
-int memory_plan_compute(const struct memory_map *map, uint64_t vtl2_ram_end_gpa,
+int memory_plan_compute(const struct memory_map *map, struct gpa_range vtl2,
                         struct memory_plan *out, const char **why) {
+    struct gpa_range whole = vtl2;
+
     memset(out, 0, sizeof(*out));
     *why = "";
-    if (!is_aligned(vtl2_ram_end_gpa, LAYOUT_VTL2_RAM_END_ALIGN) ||
-        vtl2_ram_end_gpa <= LOW_MEMORY_END) {
-        *why = "the end of VTL2's RAM is not 64 MiB aligned";
+    if (whole.start < LOW_MEMORY_END) {
+        whole.start = LOW_MEMORY_END;
+    }
+    if (!is_aligned(vtl2.start, LAYOUT_VTL2_RAM_END_ALIGN) ||
+        !is_aligned(vtl2.end, LAYOUT_VTL2_RAM_END_ALIGN) || vtl2.end <= whole.start) {
+        *why = "start or end of VTL2's RAM is not 64 MiB aligned";
         return -EINVAL;
     }
-    if (!split_ram(map, vtl2_ram_end_gpa, out)) {
+    if (!split_ram(map, vtl2, out)) {
         *why = "RAM is in more pieces than the shim has room for";
         return -E2BIG;
     }
-    if (!memory_map_is_ram(map, (struct gpa_range){LOW_MEMORY_END, vtl2_ram_end_gpa})) {
-        *why = "too little memory: VTL2 needs RAM without a hole from 1 MiB to its end";
+    if (!memory_map_is_ram(map, whole)) {
+        *why = "too little memory: VTL2 needs RAM without a hole, but below 1 MiB";
         return -ENOMEM;
     }
     if (out->vtl0_bytes < MEMORY_PLAN_MIN_VTL0_BYTES) {

@@ -2,9 +2,9 @@
 //
 // Divides the machine's RAM between VTL2's Linux and VTL0, and says it as an e820 map. Pure.
 //
-//   RAM in [0, vtl2_ram_end)             VTL2                E820 RAM
-//   RAM above, whole 2 MiB pages         VTL0's pool         E820 soft reserved (dax_hmem takes it)
-//   RAM above, the odd ends              nobody              E820 reserved
+//   RAM in VTL2's range                  VTL2                E820 RAM
+//   RAM beside it, whole 2 MiB pages     VTL0's pool         E820 soft reserved (dax_hmem takes it)
+//   RAM beside it, the odd ends          nobody              E820 reserved
 //   last pool/128 of a pool over 4 GiB   VTL2                E820 RAM: the pool's struct pages
 //   everything else in the map           not ours            E820 reserved
 #pragma once
@@ -37,11 +37,11 @@ struct memory_plan {
     struct linux_e820_entry e820[LINUX_E820_MAX_ENTRIES]; ///< ascending
 };
 
-/// Computes the plan. vtl2_ram_end_gpa: LAYOUT_VTL2_RAM_END_ALIGN. Returns 0, -EINVAL (alignment),
+/// Computes the plan. vtl2: both ends LAYOUT_VTL2_RAM_END_ALIGN. Returns 0, -EINVAL (alignment),
 /// -ENOMEM (VTL2 or VTL0 does not get the memory it must have), -E2BIG (too many pieces for the
 /// tables); *why is then a constant text, and out->vtl2_bytes, vtl0_bytes say what there would have
 /// been.
-int memory_plan_compute(const struct memory_map *map, uint64_t vtl2_ram_end_gpa,
+int memory_plan_compute(const struct memory_map *map, struct gpa_range vtl2,
                         struct memory_plan *out, const char **why);
 
 /// Whether [start_gpa, start_gpa + size_bytes) lies in one range of VTL0's pool.

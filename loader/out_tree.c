@@ -97,6 +97,37 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
     return rc == 0 ? put_text(fdt, "shim-log", spec->log, spec->log_bytes) : rc;
 }
 
+/// What Linux without ACPI needs to find its processors. APIC ids are VP indices.
+static int put_cpus(void *fdt, uint32_t vp_count) {
+    char name[16] = "cpu@";
+    int rc;
+
+    if ((rc = fdt_begin_node(fdt, "cpus")) != 0 ||
+        (rc = fdt_property_u32(fdt, "#address-cells", 1)) != 0 ||
+        (rc = fdt_property_u32(fdt, "#size-cells", 0)) != 0) {
+        return rc;
+    }
+    for (uint32_t i = 0; i < vp_count; i++) {
+        static const char digits[] = "0123456789abcdef";
+        size_t length = 4;
+
+        for (int shift = 28; shift >= 0; shift -= 4) {
+            if ((i >> shift) != 0 || shift == 0) {
+                name[length++] = digits[i >> shift & 0xf];
+            }
+        }
+        name[length] = '\0';
+        if ((rc = fdt_begin_node(fdt, name)) != 0 ||
+            (rc = fdt_property_string(fdt, "device_type", "cpu")) != 0 ||
+            (rc = fdt_property_u32(fdt, "reg", i)) != 0 ||
+            (rc = fdt_property_string(fdt, "status", "okay")) != 0 ||
+            (rc = fdt_end_node(fdt)) != 0) {
+            return rc;
+        }
+    }
+    return fdt_end_node(fdt);
+}
+
 int out_tree_build(void *out, size_t size_bytes, const struct out_tree_spec *spec,
                    size_t *used_bytes) {
     if (size_bytes > INT32_MAX) {
@@ -104,9 +135,10 @@ int out_tree_build(void *out, size_t size_bytes, const struct out_tree_spec *spe
     }
     if (fdt_create(out, (int)size_bytes) != 0 || fdt_finish_reservemap(out) != 0 ||
         fdt_begin_node(out, "") != 0 || fdt_property_u32(out, "#address-cells", 2) != 0 ||
-        fdt_property_u32(out, "#size-cells", 2) != 0 || fdt_begin_node(out, "parapet") != 0 ||
-        put_parapet(out, spec) != 0 || fdt_end_node(out) != 0 || fdt_end_node(out) != 0 ||
-        fdt_finish(out) != 0) {
+        fdt_property_u32(out, "#size-cells", 2) != 0 ||
+        (spec->platform == SHIM_PLATFORM_VSM && put_cpus(out, spec->vp_count) != 0) ||
+        fdt_begin_node(out, "parapet") != 0 || put_parapet(out, spec) != 0 ||
+        fdt_end_node(out) != 0 || fdt_end_node(out) != 0 || fdt_finish(out) != 0) {
         return -ENOSPC; // the only error that the sequential writer has for well-ordered calls
     }
     *used_bytes = fdt_totalsize(out);

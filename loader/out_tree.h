@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Builds the device tree that VTL2's Linux gets: one node, /parapet, described in loader/layout.h.
+// Builds the device tree that VTL2's Linux gets: the node /parapet, described in
+// loader/layout.h, and on platforms without ACPI tables /cpus.
 // Pure; sequential writing into a fixed buffer by libfdt.
 #pragma once
 

@@ -26,8 +26,9 @@ _Static_assert(SCRATCH_USED_BYTES <= LAYOUT_SCRATCH_BYTES, "scratch area is larg
 /// What entry.S writes at the lowest address of the stack; must still be there at the end.
 #define SHIM_STACK_COOKIE 0x7061726170657421ull
 
-/// First C function, called by entry.S with what was in EDI and the TSC at entry. Never returns.
-_Noreturn void shim_main(uint32_t platform, uint64_t entry_tsc);
+/// First C function, called by entry.S with what was in EDI, the TSC at entry, and how far above
+/// its GPAs in loader/layout.h the image was loaded. Never returns.
+_Noreturn void shim_main(uint32_t platform, uint64_t entry_tsc, uint64_t delta);
 
 /// entry.S: leaves for the kernel (boot.rst, "64-bit Boot Protocol").
 _Noreturn void shim_enter_kernel(uint64_t entry_gpa, uint64_t boot_params_gpa);

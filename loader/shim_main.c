@@ -25,11 +25,12 @@
 /// Everything that one boot knows. Static: the stack is small, and nothing is allocated.
 static struct {
     uint32_t platform;
+    uint64_t delta; ///< the image stands this far above loader/layout.h's GPAs
     uint64_t entry_tsc;
     uint32_t tsc_khz;
     uint32_t vp_count;
-    bool trust_host; ///< no isolation: what the host says is taken, within bounds
-    const struct shim_config *config;
+    bool trust_host;           ///< no isolation: what the host says is taken, within bounds
+    struct shim_config config; ///< a copy, its GPAs corrected by delta
     struct config_payloads payloads;
     struct host_tree host_tree;
     struct memory_map map;
@@ -43,13 +44,22 @@ static void *at_gpa(uint64_t address) {
     return (void *)(uintptr_t)address; // identity-mapped below LAYOUT_IDENTITY_END_GPA
 }
 
+static uint64_t moved(uint32_t layout_gpa) {
+    return layout_gpa + boot.delta;
+}
+
+/// Something whose place loader/layout.h or shim.h says.
+static void *at_layout(uint32_t layout_gpa) {
+    return at_gpa(moved(layout_gpa));
+}
+
 /// The host's tree is read before the first line is printed: it may name the TSC's frequency.
 static void read_host_tree(void) {
-    void *copy = at_gpa(SCRATCH_HOST_TREE_GPA);
+    void *copy = at_layout(SCRATCH_HOST_TREE_GPA);
     const char *why;
     int rc;
 
-    memcpy(copy, at_gpa(LAYOUT_DEVICE_TREE_GPA), LAYOUT_DEVICE_TREE_BYTES);
+    memcpy(copy, at_layout(LAYOUT_DEVICE_TREE_GPA), LAYOUT_DEVICE_TREE_BYTES);
     rc = host_tree_read(copy, LAYOUT_DEVICE_TREE_BYTES, &boot.host_tree, &why);
     boot.tsc_khz = clock_tsc_khz_from_cpuid();
     if (boot.tsc_khz == 0) {
@@ -57,14 +67,14 @@ static void read_host_tree(void) {
     }
     clock_start(boot.entry_tsc, boot.tsc_khz);
     if (rc != 0) {
-        bare_stop("device tree at 0x%x: %s", LAYOUT_DEVICE_TREE_GPA, why);
+        bare_stop("device tree at 0x%lx: %s", (unsigned long)moved(LAYOUT_DEVICE_TREE_GPA), why);
     }
 }
 
 static void check_platform(void) {
     const char *name = shim_platform_name(boot.platform);
 
-    if (boot.platform != SHIM_PLATFORM_NATIVE) {
+    if (boot.platform != SHIM_PLATFORM_NATIVE && boot.platform != SHIM_PLATFORM_VSM) {
         bare_stop("platform %u (%s) is not supported yet", boot.platform,
                   name == NULL ? "unknown" : name);
     }
@@ -75,16 +85,16 @@ static void read_config(void) {
     const char *why;
     uint32_t bad_idx;
 
-    boot.config = at_gpa(LAYOUT_CONFIG_GPA);
-    if (shim_config_check(boot.config, &boot.payloads, &why, &bad_idx) != 0) {
+    boot.config = *(const struct shim_config *)at_layout(LAYOUT_CONFIG_GPA);
+    if (shim_config_check(&boot.config, boot.delta, &boot.payloads, &why, &bad_idx) != 0) {
         if (bad_idx != UINT32_MAX) {
-            bare_stop("configuration at 0x%x, payload %u: %s", LAYOUT_CONFIG_GPA, bad_idx, why);
+            bare_stop("configuration at 0x%lx, payload %u: %s",
+                      (unsigned long)moved(LAYOUT_CONFIG_GPA), bad_idx, why);
         }
-        bare_stop("configuration at 0x%x: %s", LAYOUT_CONFIG_GPA, why);
+        bare_stop("configuration at 0x%lx: %s", (unsigned long)moved(LAYOUT_CONFIG_GPA), why);
     }
     bare_print("Parapet boot shim, image %s, platform %s",
-               boot.config->image_version[0] != '\0' ? boot.config->image_version
-                                                     : "without version",
+               boot.config.image_version[0] != '\0' ? boot.config.image_version : "without version",
                shim_platform_name(boot.platform));
 }
 
@@ -92,14 +102,15 @@ static void read_host_parameters(void) {
     const char *why;
     uint32_t bad_idx;
 
-    boot.vp_count = load_le32(at_gpa(LAYOUT_VP_COUNT_GPA));
+    boot.vp_count = load_le32(at_layout(LAYOUT_VP_COUNT_GPA));
     if (boot.vp_count == 0 || boot.vp_count > MAX_VPS) {
-        bare_stop("VP count at 0x%x is %u, not in 1..%u", LAYOUT_VP_COUNT_GPA, boot.vp_count,
-                  MAX_VPS);
+        bare_stop("VP count at 0x%lx is %u, not in 1..%u",
+                  (unsigned long)moved(LAYOUT_VP_COUNT_GPA), boot.vp_count, MAX_VPS);
     }
-    if (memory_map_read(at_gpa(LAYOUT_MEMORY_MAP_GPA), LAYOUT_MEMORY_MAP_BYTES, &boot.map, &why,
+    if (memory_map_read(at_layout(LAYOUT_MEMORY_MAP_GPA), LAYOUT_MEMORY_MAP_BYTES, &boot.map, &why,
                         &bad_idx) != 0) {
-        bare_stop("memory map at 0x%x, entry %u: %s", LAYOUT_MEMORY_MAP_GPA, bad_idx, why);
+        bare_stop("memory map at 0x%lx, entry %u: %s", (unsigned long)moved(LAYOUT_MEMORY_MAP_GPA),
+                  bad_idx, why);
     }
     bare_print("host: %u VPs, %lu MiB RAM in a map of %u regions, RSDP 0x%lx", boot.vp_count,
                (unsigned long)(memory_map_ram_bytes(&boot.map) >> 20), boot.map.count,
@@ -126,11 +137,12 @@ static void check_vtl0_payload(const char *name, const struct shim_payload *payl
 }
 
 static void plan_memory(void) {
+    struct gpa_range vtl2 = {boot.delta, boot.config.vtl2_ram_end_gpa};
     const char *why;
 
-    if (memory_plan_compute(&boot.map, boot.config->vtl2_ram_end_gpa, &boot.plan, &why) != 0) {
-        bare_stop("%s (VTL2's RAM ends at 0x%lx; found %lu MiB for VTL2, %lu MiB for VTL0)", why,
-                  (unsigned long)boot.config->vtl2_ram_end_gpa,
+    if (memory_plan_compute(&boot.map, vtl2, &boot.plan, &why) != 0) {
+        bare_stop("%s (VTL2's RAM is [0x%lx, 0x%lx); found %lu MiB for VTL2, %lu MiB for VTL0)",
+                  why, (unsigned long)vtl2.start, (unsigned long)vtl2.end,
                   (unsigned long)(boot.plan.vtl2_bytes >> 20),
                   (unsigned long)(boot.plan.vtl0_bytes >> 20));
     }
@@ -153,8 +165,8 @@ static void verify_and_parse_kernel(void) {
     if (bzimage_parse(at_gpa(file->gpa), file->size_bytes, &boot.kernel, &why) != 0) {
         bare_stop("kernel at 0x%lx: %s", (unsigned long)file->gpa, why);
     }
-    if (config_check_kernel_room(boot.config, &boot.payloads, &boot.kernel, &boot.kernel_run,
-                                 &why) != 0) {
+    if (config_check_kernel_room(&boot.config, boot.delta, &boot.payloads, &boot.kernel,
+                                 &boot.kernel_run, &why) != 0) {
         bare_stop("kernel at 0x%lx, init_size 0x%lx: %s", (unsigned long)file->gpa,
                   (unsigned long)boot.kernel.init_size_bytes, why);
     }
@@ -162,18 +174,33 @@ static void verify_and_parse_kernel(void) {
                (unsigned long)boot.kernel_run.start, (unsigned long)boot.kernel_run.end);
 }
 
+/// In VTL mode Linux learns about the machine from the device tree, and mshv_vtl cannot switch
+/// extended state (hv_vtl_early_init). The measured line is in a copy of ours.
+static void add_platform_options(char *line, size_t size_bytes) {
+    static const char options[] = " acpi=off noxsave";
+    size_t length = strlen(line); // config_check has seen its end
+
+    if (size_bytes - length < sizeof(options)) {
+        bare_stop("measured command line has no room for \"%s\"", options);
+    }
+    memcpy(line + length, options, sizeof(options));
+}
+
 static void build_command_line(void) {
-    char *out = at_gpa(SCRATCH_COMMAND_LINE_GPA);
-    char *host_copy = at_gpa(SCRATCH_HOST_LINE_GPA);
-    bool allowed = boot.trust_host && (boot.config->flags & SHIM_FLAG_ALLOW_HOST_COMMAND_LINE) != 0;
+    char *out = at_layout(SCRATCH_COMMAND_LINE_GPA);
+    char *host_copy = at_layout(SCRATCH_HOST_LINE_GPA);
+    bool allowed = boot.trust_host && (boot.config.flags & SHIM_FLAG_ALLOW_HOST_COMMAND_LINE) != 0;
     const char *why;
     int length;
 
-    memcpy(host_copy, at_gpa(LAYOUT_COMMAND_LINE_GPA), LAYOUT_COMMAND_LINE_BYTES);
+    if (boot.platform == SHIM_PLATFORM_VSM) {
+        add_platform_options(boot.config.command_line, sizeof(boot.config.command_line));
+    }
+    memcpy(host_copy, at_layout(LAYOUT_COMMAND_LINE_GPA), LAYOUT_COMMAND_LINE_BYTES);
     if (!allowed && host_copy[0] != '\0') {
         bare_print("host's command line ignored: the image does not allow one");
     }
-    length = command_line_merge(out, SCRATCH_COMMAND_LINE_BYTES, boot.config->command_line,
+    length = command_line_merge(out, SCRATCH_COMMAND_LINE_BYTES, boot.config.command_line,
                                 allowed ? host_copy : NULL, LAYOUT_COMMAND_LINE_BYTES, &why);
     if (length < 0) {
         bare_stop("measured command line does not fit"); // cannot be: 2048 bytes into 4096
@@ -187,12 +214,11 @@ static void build_command_line(void) {
 
 /// The tree goes last, so that it can hold the log of everything before.
 static void build_out_tree(void) {
-    struct linux_setup_data *setup_data = at_gpa(SCRATCH_OUT_TREE_GPA);
-    bool config_allowed =
-        boot.trust_host && (boot.config->flags & SHIM_FLAG_ALLOW_HOST_CONFIG) != 0;
+    struct linux_setup_data *setup_data = at_layout(SCRATCH_OUT_TREE_GPA);
+    bool config_allowed = boot.trust_host && (boot.config.flags & SHIM_FLAG_ALLOW_HOST_CONFIG) != 0;
     struct out_tree_spec spec = {
         .platform = (enum shim_platform)boot.platform,
-        .image_version = boot.config->image_version,
+        .image_version = boot.config.image_version,
         .vp_count = boot.vp_count,
         .vtl0 = boot.plan.vtl0,
         .vtl0_count = boot.plan.vtl0_count,
@@ -226,25 +252,26 @@ static void build_boot_params(void) {
         .load_gpa = boot.payloads.kernel->gpa + boot.kernel.protected_mode_off,
         .e820 = boot.plan.e820,
         .e820_count = boot.plan.e820_count,
-        .cmdline_gpa = SCRATCH_COMMAND_LINE_GPA,
+        .cmdline_gpa = moved(SCRATCH_COMMAND_LINE_GPA),
         .cmdline_bytes = boot.command_line_bytes,
         .initrd_gpa = initrd == NULL ? 0 : initrd->gpa,
         .initrd_bytes = initrd == NULL ? 0 : initrd->size_bytes,
-        .rsdp_gpa = boot.trust_host ? boot.host_tree.rsdp_gpa : 0,
-        .setup_data_gpa = SCRATCH_OUT_TREE_GPA,
+        .rsdp_gpa = boot.platform == SHIM_PLATFORM_NATIVE ? boot.host_tree.rsdp_gpa : 0,
+        .setup_data_gpa = moved(SCRATCH_OUT_TREE_GPA),
     };
     const char *why;
 
-    if (linux_params_build(at_gpa(SCRATCH_BOOT_PARAMS_GPA), &spec, &why) != 0) {
+    if (linux_params_build(at_layout(SCRATCH_BOOT_PARAMS_GPA), &spec, &why) != 0) {
         bare_stop("boot parameters: %s", why);
     }
 }
 
-_Noreturn void shim_main(uint32_t platform, uint64_t entry_tsc) {
+_Noreturn void shim_main(uint32_t platform, uint64_t entry_tsc, uint64_t delta) {
     bare_seed_stack_guard();
     bare_exceptions_init(LINUX_BOOT_CS);
     serial_init();
     boot.platform = platform;
+    boot.delta = delta;
     boot.entry_tsc = entry_tsc;
     read_host_tree();
     check_platform();
@@ -261,5 +288,5 @@ _Noreturn void shim_main(uint32_t platform, uint64_t entry_tsc) {
     bare_print("entering VTL2's Linux");
     shim_enter_kernel(boot.payloads.kernel->gpa + boot.kernel.protected_mode_off +
                           boot.kernel.entry64_off,
-                      SCRATCH_BOOT_PARAMS_GPA);
+                      moved(SCRATCH_BOOT_PARAMS_GPA));
 }

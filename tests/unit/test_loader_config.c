@@ -34,12 +34,12 @@ static struct shim_config make_config(void) {
     return config;
 }
 
-static void expect_fault(const struct shim_config *config, const char *part, uint32_t idx) {
+static void expect_fault(struct shim_config *config, const char *part, uint32_t idx) {
     struct config_payloads payloads;
     const char *why;
     uint32_t bad_idx;
 
-    assert_int_equal(shim_config_check(config, &payloads, &why, &bad_idx), -EINVAL);
+    assert_int_equal(shim_config_check(config, 0, &payloads, &why, &bad_idx), -EINVAL);
     assert_non_null(strstr(why, part));
     assert_int_equal(bad_idx, idx);
 }
@@ -54,20 +54,51 @@ static void test_config_good(void **state) {
     uint32_t idx;
 
     (void)state;
-    assert_int_equal(shim_config_check(&config, &payloads, &why, &idx), 0);
+    assert_int_equal(shim_config_check(&config, 0, &payloads, &why, &idx), 0);
     assert_ptr_equal(payloads.kernel, &config.payloads[0]);
     assert_ptr_equal(payloads.vtl0_initrd, &config.payloads[3]);
-    assert_int_equal(config_check_kernel_room(&config, &payloads, &image, &run, &why), 0);
+    assert_int_equal(config_check_kernel_room(&config, 0, &payloads, &image, &run, &why), 0);
     assert_int_equal(run.start, 0x1200000);
     image.init_size_bytes = 0x4000000;
-    assert_int_equal(config_check_kernel_room(&config, &payloads, &image, &run, &why), -ERANGE);
+    assert_int_equal(config_check_kernel_room(&config, 0, &payloads, &image, &run, &why), -ERANGE);
     assert_non_null(strstr(why, "initrd"));
     image.init_size_bytes = 0x8000000;
-    assert_int_equal(config_check_kernel_room(&config, &payloads, &image, &run, &why), -ERANGE);
+    assert_int_equal(config_check_kernel_room(&config, 0, &payloads, &image, &run, &why), -ERANGE);
     assert_non_null(strstr(why, "VTL2's RAM"));
     config.payload_count = 1;
-    assert_int_equal(shim_config_check(&config, &payloads, &why, &idx), 0);
+    assert_int_equal(shim_config_check(&config, 0, &payloads, &why, &idx), 0);
     assert_null(payloads.initrd);
+}
+
+/// An image that its host moved: all GPAs follow, and nothing beyond 4 GiB.
+static void test_config_moved(void **state) {
+    struct shim_config config = make_config();
+    struct config_payloads payloads;
+    struct bzimage_info image = {
+        .protected_mode_off = 4096, .init_size_bytes = 0x2000000, .alignment_bytes = 0x200000};
+    struct gpa_range run;
+    const char *why;
+    uint32_t idx;
+
+    (void)state;
+    assert_int_equal(shim_config_check(&config, LAYOUT_VSM_DELTA, &payloads, &why, &idx), 0);
+    assert_int_equal(config.vtl2_ram_end_gpa, make_config().vtl2_ram_end_gpa + LAYOUT_VSM_DELTA);
+    assert_int_equal(payloads.kernel->gpa, LAYOUT_KERNEL_GPA + LAYOUT_VSM_DELTA);
+    assert_int_equal(payloads.vtl0_initrd->gpa, LAYOUT_VTL0_INITRD_GPA + LAYOUT_VSM_DELTA);
+    assert_int_equal(
+        config_check_kernel_room(&config, LAYOUT_VSM_DELTA, &payloads, &image, &run, &why), 0);
+    assert_int_equal(run.start, 0x1200000 + LAYOUT_VSM_DELTA);
+    config = make_config();
+    assert_int_equal(shim_config_check(&config, PAGE_SIZE_2M, &payloads, &why, &idx), -EINVAL);
+    assert_non_null(strstr(why, "64 MiB"));
+    assert_int_equal(shim_config_check(&config, LAYOUT_IDENTITY_END_GPA, &payloads, &why, &idx),
+                     -EINVAL);
+    assert_int_equal(shim_config_check(&config,
+                                       LAYOUT_IDENTITY_END_GPA - config.vtl2_ram_end_gpa -
+                                           LAYOUT_VTL2_RAM_END_ALIGN,
+                                       &payloads, &why, &idx),
+                     -EINVAL); // VTL0's payloads would wrap or leave
+    assert_non_null(strstr(why, "VTL0's payload"));
 }
 
 #define BROKEN(change, part, idx)                                                                  \
@@ -156,9 +187,8 @@ static void test_format(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_good),
-        cmocka_unit_test(test_config_broken),
-        cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_config_good),   cmocka_unit_test(test_config_moved),
+        cmocka_unit_test(test_config_broken), cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_format),
     };
 

@@ -78,7 +78,7 @@ static void check_plan(void) {
         }
     }
     for (uint32_t i = 0; i < plan.vtl0_count; i++) {
-        assert_true(plan.vtl0[i].start >= VTL2_END);
+        assert_true(plan.vtl2[0].start >= MIB || plan.vtl0[i].start >= VTL2_END);
         for (uint32_t k = 0; k < plan.vtl2_count; k++) {
             assert_false(gpa_ranges_overlap(plan.vtl0[i], plan.vtl2[k]));
         }
@@ -96,7 +96,8 @@ static void test_sizes(void **state) {
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         make_pc(sizes[i]);
-        assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), 0);
+        assert_int_equal(memory_plan_compute(&map, (struct gpa_range){0, VTL2_END}, &plan, &why),
+                         0);
         check_plan();
     }
     // 64 GiB: VTL2 got the pool's 1/128 from the top of the highest region.
@@ -108,17 +109,42 @@ static void test_sizes(void **state) {
     assert_false(memory_plan_in_vtl0(&plan, 0x1000000, 1));
 }
 
+/// VTL2 in the middle: VTL0 gets what is below and above, from address 0 on.
+static void test_vtl2_in_the_middle(void **state) {
+    const struct igvm_memory_map_entry entries[] = {
+        {0, PAGES(GIB), IGVM_MEMORY_NORMAL, 0, 0},
+        {0, 0, 0, 0, 0},
+    };
+    struct gpa_range vtl2 = {LAYOUT_VSM_DELTA, LAYOUT_VSM_DELTA + VTL2_END};
+    const char *why;
+
+    (void)state;
+    assert_int_equal(read_entries(entries, ARRAY_COUNT(entries)), 0);
+    assert_int_equal(memory_plan_compute(&map, vtl2, &plan, &why), 0);
+    check_plan();
+    assert_int_equal(plan.vtl0_count, 2);
+    assert_int_equal(plan.vtl2_count, 1);
+    assert_true(plan.vtl0[0].start == 0 && plan.vtl0[0].end == vtl2.start);
+    assert_true(plan.vtl2[0].start == vtl2.start && plan.vtl2[0].end == vtl2.end);
+    assert_true(plan.vtl0[1].start == vtl2.end && plan.vtl0[1].end == GIB);
+    vtl2.start += PAGE_SIZE_2M;
+    assert_int_equal(memory_plan_compute(&map, vtl2, &plan, &why), -EINVAL);
+}
+
 static void test_too_small(void **state) {
     const char *why;
 
     (void)state;
     make_pc(64 * MIB);
-    assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), -ENOMEM);
+    assert_int_equal(memory_plan_compute(&map, (struct gpa_range){0, VTL2_END}, &plan, &why),
+                     -ENOMEM);
     assert_non_null(strstr(why, "VTL2"));
     make_pc(144 * MIB);
-    assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), -ENOMEM);
+    assert_int_equal(memory_plan_compute(&map, (struct gpa_range){0, VTL2_END}, &plan, &why),
+                     -ENOMEM);
     assert_non_null(strstr(why, "VTL0"));
-    assert_int_equal(memory_plan_compute(&map, VTL2_END + 2 * MIB, &plan, &why), -EINVAL);
+    assert_int_equal(
+        memory_plan_compute(&map, (struct gpa_range){0, VTL2_END + 2 * MIB}, &plan, &why), -EINVAL);
 }
 
 /// The top region is smaller than what VTL2 must get: the next one gives the rest.
@@ -132,7 +158,7 @@ static void test_struct_pages_from_two_regions(void **state) {
 
     (void)state;
     assert_int_equal(read_entries(entries, ARRAY_COUNT(entries)), 0);
-    assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), 0);
+    assert_int_equal(memory_plan_compute(&map, (struct gpa_range){0, VTL2_END}, &plan, &why), 0);
     check_plan();
     assert_int_equal(plan.vtl0_count, 1);
     assert_int_equal(plan.vtl2_count, 3);
@@ -172,16 +198,15 @@ static void test_many_pieces(void **state) {
         entries[i].entry_type = i % 2 ? IGVM_MEMORY_NORMAL : IGVM_MEMORY_PERSISTENT;
     }
     assert_int_equal(read_entries(entries, 600), 0);
-    assert_int_equal(memory_plan_compute(&map, VTL2_END, &plan, &why), -E2BIG);
+    assert_int_equal(memory_plan_compute(&map, (struct gpa_range){0, VTL2_END}, &plan, &why),
+                     -E2BIG);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_too_small),
-        cmocka_unit_test(test_struct_pages_from_two_regions),
-        cmocka_unit_test(test_hostile_maps),
-        cmocka_unit_test(test_many_pieces),
+        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_vtl2_in_the_middle),
+        cmocka_unit_test(test_too_small),    cmocka_unit_test(test_struct_pages_from_two_regions),
+        cmocka_unit_test(test_hostile_maps), cmocka_unit_test(test_many_pieces),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

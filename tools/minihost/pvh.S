@@ -6,8 +6,10 @@
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 #define PTE_TABLE 0x003                   // present, writable
 #define PTE_2M    0x083                   // present, writable, page size
+#define IMAGE_GPA 0x00100000              // MINIHOST_START_GPA: minihost.lds puts pvh_entry there
 #define CODE64    0x08
 #define DATA64    0x10
+#define at(symbol) (symbol - pvh_entry)(%ebp) // 32-bit code has no addresses relative to EIP
 
     .section .note.pvh, "a", @note        // how QEMU finds the entry point
     .balign 4
@@ -15,7 +17,7 @@
     .long 8                               // descriptor bytes
     .long XEN_ELFNOTE_PHYS32_ENTRY
     .asciz "Xen"
-    .quad pvh_entry
+    .quad IMAGE_GPA                       // pvh_entry
 
     .section .entry, "ax"
     .code32
@@ -23,22 +25,25 @@
 pvh_entry:
     cli                                   // no interrupt handlers here
     cld                                   // string instructions go up
-    movl $__bss_start, %edi               // ELF loaders zero the bss; do not depend on it
-    movl $__bss_end, %ecx                 // 8-byte aligned by minihost.lds
+    movl $IMAGE_GPA, %ebp
+    leal at(__bss_start), %edi            // ELF loaders zero the bss; do not depend on it
+    leal at(__bss_end), %ecx              // 8-byte aligned by minihost.lds
     subl %edi, %ecx
     shrl $2, %ecx                         // double words
     xorl %eax, %eax
     rep stosl
-    movl $boot_pdpt + PTE_TABLE, boot_pml4 // PML4[0]: the first 512 GiB
-    movl $boot_pds + PTE_TABLE, %eax      // PDPT[0..3]: 1 GiB each
-    movl $boot_pdpt, %edi
+    leal at(boot_pdpt), %edi              // PML4[0]: the first 512 GiB
+    leal PTE_TABLE(%edi), %eax
+    movl %eax, at(boot_pml4)
+    leal at(boot_pds), %eax               // PDPT[0..3]: 1 GiB each
+    addl $PTE_TABLE, %eax
     movl $4, %ecx
 1:  movl %eax, (%edi)                     // the high halves are zero: bss
     addl $4096, %eax
     addl $8, %edi
     loop 1b
     movl $PTE_2M, %eax                    // four page directories of 2 MiB pages
-    movl $boot_pds, %edi
+    leal at(boot_pds), %edi
     movl $2048, %ecx
 2:  movl %eax, (%edi)
     addl $0x200000, %eax
@@ -47,7 +52,7 @@ pvh_entry:
     movl %cr4, %eax
     orl $0x20, %eax                       // CR4.PAE
     movl %eax, %cr4
-    movl $boot_pml4, %eax
+    leal at(boot_pml4), %eax
     movl %eax, %cr3
     movl $0xc0000080, %ecx                // EFER
     rdmsr
@@ -56,23 +61,30 @@ pvh_entry:
     movl %cr0, %eax
     orl $0x80000001, %eax                 // PG, PE
     movl %eax, %cr0                       // long mode is active: compatibility code segment
-    lgdt gdt_pointer
-    ljmp $CODE64, $3f
+    leal at(gdt), %eax                    // not corrected yet: by hand
+    movl %eax, at(gdt_pointer + 2)
+    lgdt at(gdt_pointer)
+    leal at(long_mode), %eax
+    movl %eax, at(long_mode_pointer)
+    ljmp *at(long_mode_pointer)
 
     .code64
-3:  movl $DATA64, %eax
+long_mode:
+    movl $DATA64, %eax
     movl %eax, %ds
     movl %eax, %es
     movl %eax, %ss
     movl %eax, %fs
     movl %eax, %gs
-    movl $stack_top, %esp
+    leaq stack_top(%rip), %rsp
     xorl %ebp, %ebp                       // ends a stack walk
+    xorl %edi, %edi                       // pointers: as linked
+    call bare_relocate
     movl %ebx, %edi                       // first argument: start info
     call minihost_main
     ud2                                   // not reached
 
-    .section .rodata, "a"
+    .data
     .balign 8
 gdt:
     .quad 0                               // null
@@ -81,7 +93,10 @@ gdt:
 gdt_end:
 gdt_pointer:
     .word gdt_end - gdt - 1
-    .quad gdt
+    .quad 0                               // address of gdt
+long_mode_pointer:
+    .long 0                               // address of long_mode
+    .word CODE64
 
     .section .bss, "aw", @nobits
     .balign 4096
