@@ -10,22 +10,23 @@
 //          VMCBs, which are plain memory, and reaches hardware through struct vsm_ops only, so that
 //          all of it also runs in unit tests and under a fuzzer.
 //
-// Threads: a VP belongs to its CPU. vsm_lock guards what VPs share: interrupts for another VP,
-// its start, protections. Order: partition lock before a VP's lock.
+// Threads: a VP belongs to its CPU. The partition's lock guards what VPs share, a VP's lock what
+// others leave for it. Order: partition lock before a VP's lock. APICs have inboxes of their own.
 #pragma once
 
 #include "igvm/base/types.h"
+#include "tools/minihost/spinlock.h"
 #include "tools/minihost/svm/vmcb.h"
 #include "vtl2/hv/lapic.h"
 #include "vtl2/hv/stimer.h"
 #include "vtl2/hv/synic.h"
 #include "vtl2/hv/tlfs.h"
 
-#define VSM_MAX_VPS      64u
-#define VSM_VTL_COUNT    3u ///< VTL1 is never enabled; the index is the VTL
-#define VSM_GUEST_VTL    0u
-#define VSM_PARAVISOR    2u
-#define VSM_MAX_OVERLAYS 8u ///< per VTL of a VP
+#define VSM_MAX_VPS              64u
+#define VSM_VTL_COUNT            3u ///< VTL1 is never enabled; the index is the VTL
+#define VSM_GUEST_VTL            0u
+#define VSM_PARAVISOR            2u
+#define VSM_MAX_CPUID_INTERCEPTS 16u
 
 /// Index into vsm_vp.gpr: the encoding's order. RAX and RSP live in the VMCB while the VTL runs;
 /// svm/ copies them in on exit and out on entry for the active VTL.
@@ -59,8 +60,8 @@ enum vsm_overlay_kind {
 
 struct vsm_overlay {
     bool enabled;
-    uint64_t gpa;    ///< page aligned, as the guest wrote it
-    void *page;      ///< the hypervisor's page (4 KiB), allocated at start, never NULL
+    uint64_t gpa; ///< page aligned, as the guest wrote it
+    void *page;   ///< the hypervisor's page (4 KiB), allocated at start, never NULL for VTL 0 and 2
 };
 
 /// One VTL of one VP: everything that is private to it (TLFS 15.11).
@@ -72,30 +73,47 @@ struct vsm_vtl {
     uint64_t hypercall_msr, reference_tsc_msr, assist_msr;
     struct vsm_overlay overlay[VSM_OVERLAY_KINDS]; ///< partition-wide kinds live in VP 0's
     struct hv_lapic lapic;                         ///< VTL0 only: VTL2 owns the physical one
+
     struct hv_synic synic;
     struct hv_stimers stimers;
     uint64_t tsc_aux, pat;
-    uint64_t crash[6]; ///< crash parameters and control
+    uint64_t crash[5]; ///< crash parameters
 };
 
 struct vsm_partition;
+
+#define VSM_MAX_MAIL 8u
+
+/// A SynIC message or event flag for VTL0 from another VP: only the VP's own CPU touches its SynIC.
+struct vsm_mail {
+    uint8_t sint;
+    bool is_message;
+    uint16_t flag;             ///< event flag
+    struct hv_message message; ///< or the message
+};
 
 struct vsm_vp {
     struct vsm_partition *partition;
     uint32_t index, apic_id;
     unsigned active_vtl;
-    uint64_t gpr[16];  ///< shared between VTLs; enum vsm_gpr
-    uint64_t dr[4];    ///< DR0-3, shared: kept in the processor
+    uint64_t gpr[16]; ///< shared between VTLs; enum vsm_gpr
+    uint64_t dr[4];   ///< DR0-3, shared: kept in the processor
     struct vsm_vtl vtl[VSM_VTL_COUNT];
-    struct svm_cpu *cpu; ///< svm/'s own
-    uint32_t lock;       ///< spin lock: pending work from other VPs
-    uint32_t pending;    ///< VSM_WORK_*, set by other VPs under lock, taken by vsm_before_entry()
-    uint64_t protection_generation; ///< last nested page tables that this CPU saw
-    // Intercept state of VTL0, see vsm/intercept.c.
-    bool halted; ///< VTL0 waits in HLT
+    struct svm_cpu *cpu;  ///< svm/'s own
+    struct spinlock lock; ///< guards mail, and a VTL's context until it runs
+    struct vsm_mail mail[VSM_MAX_MAIL];
+    uint32_t mail_count;
+    // VTL0's state between the VMCB's and the APIC's, see vsm/inject.c.
+    bool halted;             ///< waits in HLT
+    bool nmi_masked;         ///< an NMI was injected, its IRET is intercepted
     uint64_t deliverability; ///< HvRegisterDeliverabilityNotifications
-    uint64_t reinject;       ///< EXITINTINFO to inject again at VTL0's next entry, 0: none
-    uint64_t switches; ///< VTL switches, for the benchmark
+    uint64_t pending_event;  ///< HvRegisterPendingEvent0 as event injection, 0: none
+    uint64_t reinject;       ///< what an exit interrupted, as event injection, 0: none
+    uint64_t reg_page_msr;   ///< HvRegisterRegPage of VTL2
+    uint64_t switches;       ///< VTL switches, for the benchmark
+    // A hypercall's input, copied once, and its output; 8-byte aligned.
+    uint64_t input[PAGE_SIZE_4K / 8];
+    uint64_t output[PAGE_SIZE_4K / 8];
 };
 
 /// What vsm/ asks of the hardware. Unit tests bring their own.
@@ -117,6 +135,8 @@ struct vsm_ops {
     uint32_t (*protection)(struct vsm_partition *partition, uint64_t gpa_page);
     /// Lays page over gpa in one VTL's view, or takes it away (page NULL).
     int (*overlay)(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, void *page);
+    /// The processor's own answer.
+    void (*cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
     uint64_t (*read_msr)(uint32_t index);
     void (*write_msr)(uint32_t index, uint64_t value);
     void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -126,10 +146,14 @@ struct vsm_partition {
     const struct vsm_ops *ops;
     uint32_t vp_count;
     struct vsm_vp *vps;
-    uint32_t lock;
+    struct spinlock lock;        ///< overlays, protections, intercepts
+    struct hv_apic_bus apic_bus; ///< VTL0's local APICs
     uint64_t tsc_hz, apic_hz;
     uint64_t partition_config; ///< HvRegisterVsmPartitionConfig of VTL2
-    uint64_t protection_generation;
+    uint32_t intercepts;       ///< bit per enum hv_intercept_type that VTL2 installed
+    uint32_t cpuid_intercept[VSM_MAX_CPUID_INTERCEPTS]; ///< leaves that go to VTL2
+    uint32_t cpuid_intercept_count;
+    bool invariant_tsc[VSM_VTL_COUNT]; ///< HV_MSR_TSC_INVARIANT_CONTROL was set
     enum vsm_stop_kind stop;
 };
 
@@ -139,7 +163,8 @@ void vsm_init(struct vsm_partition *partition);
 
 /// Takes one register of VTL2's initial VP context from the IGVM file (vsm_registers.c names).
 /// 0 or -EINVAL.
-int vsm_set_initial_register(struct vsm_vp *vp, uint32_t name, const struct hv_register_value *value);
+int vsm_set_initial_register(struct vsm_vp *vp, uint32_t name,
+                             const struct hv_register_value *value);
 
 /// The dispatcher: after every exit of vp->active_vtl. The VMCB holds exit code and information,
 /// vp->gpr the registers. May change vp->active_vtl.
