@@ -62,6 +62,11 @@ static const char *const wrong[][2] = {
      "unknown member \"colour\"; known here: $schema, description, format_version"},
     {"{\"platforms\": [{\"type\": \"tdx\"}], \"regions\": [], \"format_version\": 3}",
      "$.format_version: is 0x3, at most 0x2 is possible"},
+    {"{\"platforms\": [{\"type\": \"vsm\", \"gpa_delta\": 4096}], \"regions\": []}",
+     "gpa_delta must be a multiple of 2 MiB"},
+    {"{\"platforms\": [{\"type\": \"vsm\", \"gpa_delta\": \"0xffffffffffe00000\"}], \"regions\": ["
+     "{\"kind\": \"data\", \"gpa\": \"2M\", \"size\": \"4K\"}]}",
+     "gpa_delta moves it past the end of the address space"},
     {NATIVE "7" END, "$.regions[0]: must be an object"},
     {NATIVE "{\"kind\": \"dta\"}" END, "$.regions[0].kind: must be one of: data, page_tables"},
     {NATIVE "{\"kind\": \"data\", \"gpa\": \"0x1001\", \"size\": \"4K\"}" END,
@@ -316,6 +321,70 @@ static void writes_each_platforms_context(void **state) {
     remove_folder(&folder);
 }
 
+/// A platform whose image stands elsewhere: every address moves, data is in the file once, and the
+/// configuration is the same.
+static void moves_a_platform(void **state) {
+    static const char text[] =
+        "{\"platforms\": [{\"type\": \"native\"}, {\"type\": \"vsm\", \"gpa_delta\": \"16M\"}],"
+        "\"regions\": ["
+        "{\"kind\": \"page_tables\", \"gpa\": \"0x280000\"},"
+        "{\"kind\": \"shim_config\", \"gpa\": \"0x290000\", \"size\": \"8K\","
+        " \"vtl2_ram_end\": \"64M\","
+        " \"payloads\": [{\"kind\": \"initrd\", \"region\": \"initrd\"}]},"
+        "{\"kind\": \"data\", \"name\": \"initrd\", \"gpa\": \"0x5000000\", \"file\": \"payload\"},"
+        "{\"kind\": \"vp_context\", \"platforms\": [\"vsm\"],"
+        " \"registers\": {\"rip\": \"0x200000\", \"cr3\": \"0x280000\"}}]}";
+    struct igvmtool_error why;
+    struct igvm_header header;
+    struct igvm_error error;
+    struct igvm_iter iter;
+    struct igvm_file file;
+    struct folder folder;
+    struct igvmtool_bytes image;
+    struct manifest manifest;
+    struct shim_config config;
+    uint32_t data_off[2] = {0};
+    uint8_t memory[0x2000];
+
+    (void)state;
+    make_folder(&folder);
+    assert_int_equal(manifest_parse(&manifest, folder.manifest, text, strlen(text), &why), 0);
+    assert_int_equal(manifest_load(&manifest), 0);
+    assert_int_equal(manifest_check_layout(&manifest), 0);
+    assert_int_equal(manifest_emit(&manifest, &image), 0);
+    assert_int_equal(manifest.region_count, 7);
+    manifest_free(&manifest);
+    assert_int_equal(igvm_open(&file, image.data, image.size_bytes, &error), 0);
+    copy_memory(&file, 0x1280000, memory, 0x2000);
+    assert_int_equal(load_le64(memory), 0x1281003);
+    assert_int_equal(load_le64(memory + 0x1000), 0x1282003);
+    copy_memory(&file, 0x1290000, memory, 0x2000);
+    memcpy(&config, memory, sizeof(config));
+    assert_int_equal(config.payloads[0].gpa, 0x5000000);
+    assert_int_equal(config.vtl2_ram_end_gpa, 0x4000000);
+    iter = igvm_iter_start(&file);
+    while (igvm_iter_next(&iter, &header, &error) > 0) {
+        if (header.type == IGVM_VHT_PAGE_DATA && header.u.page_data.gpa == 0x5001000) {
+            assert_int_equal(header.u.page_data.compatibility_mask, 1);
+            data_off[0] = header.u.page_data.file_offset;
+        } else if (header.type == IGVM_VHT_PAGE_DATA && header.u.page_data.gpa == 0x6001000) {
+            assert_int_equal(header.u.page_data.compatibility_mask, 2);
+            data_off[1] = header.u.page_data.file_offset;
+        } else if (header.type == IGVM_VHT_VP_CONTEXT) {
+            struct igvm_supported_platform platform;
+            struct igvm_vp vp;
+
+            assert_int_equal(igvm_find_platform_by_mask(&file, 2, &platform), 0);
+            assert_int_equal(igvm_vp_read(&file, &header, &platform, &vp, &error), 0);
+            assert_int_equal(load_le64(igvm_vp_register(&vp, 0).value), 0x1200000);
+        }
+    }
+    assert_int_not_equal(data_off[0], 0);
+    assert_int_equal(data_off[0], data_off[1]);
+    igvmtool_bytes_free(&image);
+    remove_folder(&folder);
+}
+
 static void reads_numbers(void **state) {
     static const struct {
         const char *text;
@@ -344,6 +413,7 @@ int main(void) {
         cmocka_unit_test(builds_the_same_bytes_twice),
         cmocka_unit_test(generates_page_tables_and_configuration),
         cmocka_unit_test(writes_each_platforms_context),
+        cmocka_unit_test(moves_a_platform),
         cmocka_unit_test(reads_numbers),
     };
 

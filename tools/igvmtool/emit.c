@@ -16,8 +16,13 @@ static bool is_zero(const uint8_t *bytes, size_t count) {
     return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
 }
 
-/// One header per page; a page of zeroes needs no file data.
-static void put_pages(struct igvm_writer *writer, const struct manifest_region *region) {
+/// One header per page; a page of zeroes needs no file data. origin made of the same entry, and
+/// written before, has the data already: page after page, as here.
+static void put_pages(struct igvm_writer *writer, struct manifest_region *region,
+                      const struct manifest_region *origin) {
+    uint32_t shared_off = origin == region ? 0 : origin->data_off;
+
+    region->data_off = 0;
     for (uint64_t off = 0; off < region->size_bytes; off += IGVM_PAGE_SIZE) {
         const size_t left = off < region->data.size_bytes ? region->data.size_bytes - off : 0;
         const size_t used = left < IGVM_PAGE_SIZE ? left : IGVM_PAGE_SIZE;
@@ -29,7 +34,11 @@ static void put_pages(struct igvm_writer *writer, const struct manifest_region *
         };
 
         if (used > 0 && !is_zero(region->data.data + off, used)) {
-            page.file_offset = igvm_put_data(writer, region->data.data + off, used, IGVM_PAGE_SIZE);
+            page.file_offset = shared_off != 0 ? shared_off
+                                               : igvm_put_data(writer, region->data.data + off,
+                                                               used, IGVM_PAGE_SIZE);
+            shared_off += shared_off != 0 ? IGVM_PAGE_SIZE : 0;
+            region->data_off = region->data_off != 0 ? region->data_off : page.file_offset;
         }
         igvm_put_header(writer, IGVM_VHT_PAGE_DATA, &page);
     }
@@ -153,7 +162,7 @@ static bool is_init(const struct manifest_region *region) {
 }
 
 /// The whole file: platforms, initialization headers, then directives in the manifest's order.
-static void put_all(const struct manifest *manifest, struct igvm_writer *writer) {
+static void put_all(struct manifest *manifest, struct igvm_writer *writer) {
     uint32_t area_idx = 0;
 
     for (size_t i = 0; i < manifest->platform_count; i++) {
@@ -165,13 +174,15 @@ static void put_all(const struct manifest *manifest, struct igvm_writer *writer)
         }
     }
     for (size_t i = 0; i < manifest->region_count; i++) {
-        const struct manifest_region *region = &manifest->regions[i];
+        struct manifest_region *region = &manifest->regions[i];
 
         switch (region->kind) {
         case MANIFEST_DATA:
-        case MANIFEST_PAGE_TABLES:
-        case MANIFEST_SHIM_CONFIG:
-            put_pages(writer, region);
+        case MANIFEST_SHIM_CONFIG: // the same wherever it stands
+            put_pages(writer, region, &manifest->regions[region->origin]);
+            break;
+        case MANIFEST_PAGE_TABLES: // not
+            put_pages(writer, region, region);
             break;
         case MANIFEST_PARAMETER_AREA:
             put_area(writer, region, area_idx++);
@@ -208,7 +219,7 @@ static int check_result(const struct manifest *manifest, const struct igvmtool_b
                               manifest->file, line);
 }
 
-int manifest_emit(const struct manifest *manifest, struct igvmtool_bytes *image) {
+int manifest_emit(struct manifest *manifest, struct igvmtool_bytes *image) {
     struct igvm_writer writer;
     uint64_t size_bytes;
     int rc;

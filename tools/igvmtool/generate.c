@@ -52,14 +52,14 @@ static int add_payload(struct manifest *manifest, const struct manifest_region *
         return manifest_region_fail(
             manifest, region, "payload \"%.40s\" is no data region with a file", payload->region);
     }
-    if ((region->mask & ~source->mask) != 0) {
+    if ((region->all_platforms & ~source->all_platforms) != 0) {
         return manifest_region_fail(manifest, region,
                                     "payload \"%.40s\" is missing on a platform of this region",
                                     payload->region);
     }
     *out = (struct shim_payload){
         .kind = payload->kind,
-        .gpa = source->gpa,
+        .gpa = source->gpa - source->delta, // the shim adds what it finds
         .size_bytes = source->data.size_bytes,
     };
     if (mbedtls_sha512(source->data.data, source->data.size_bytes, out->sha384, 1) != 0) {

@@ -44,11 +44,13 @@ bool manifest_occupies(const struct manifest_region *region) {
 // -----------------------------------------------------------------------------------
 
 static int parse_platform(struct manifest *manifest, const struct igvmtool_json *node, size_t idx) {
-    static const char *const keys[] = {"type", "highest_vtl", "shared_gpa_boundary", NULL};
+    static const char *const keys[] = {"type", "highest_vtl", "shared_gpa_boundary", "gpa_delta",
+                                       NULL};
     struct igvmtool_json type;
     uint64_t type_number = 0;
     uint64_t vtl = 0;
     uint64_t boundary = 0;
+    uint64_t delta = 0;
 
     if (igvmtool_json_only(node, keys) != 0) {
         return -EINVAL;
@@ -56,14 +58,19 @@ static int parse_platform(struct manifest *manifest, const struct igvmtool_json 
     igvmtool_json_get(node, "type", &type);
     if (igvmtool_json_choice(&type, igvm_platform_names, IGVM_PLATFORM_NAME_COUNT, &type_number) ||
         igvmtool_json_number_or(node, "highest_vtl", 2, &vtl) ||
-        igvmtool_json_number_or(node, "shared_gpa_boundary", UINT64_MAX, &boundary)) {
+        igvmtool_json_number_or(node, "shared_gpa_boundary", UINT64_MAX, &boundary) ||
+        igvmtool_json_number_or(node, "gpa_delta", UINT64_MAX, &delta)) {
         return -EINVAL;
+    }
+    if (!is_aligned(delta, PAGE_SIZE_2M)) {
+        return igvmtool_json_fail(node, "gpa_delta must be a multiple of 2 MiB");
     }
     for (size_t i = 0; i < manifest->platform_count; i++) {
         if (manifest->platforms[i].platform_type == type_number) {
             return igvmtool_json_fail(&type, "is declared twice: remove one");
         }
     }
+    manifest->gpa_delta[idx] = delta;
     manifest->platforms[manifest->platform_count++] = (struct igvm_supported_platform){
         .compatibility_mask = 1u << idx,
         .highest_vtl = (uint8_t)vtl,
@@ -191,7 +198,7 @@ static int parse_regions(struct manifest *manifest, const struct igvmtool_json *
             return -EINVAL;
         }
     }
-    return check_names(manifest);
+    return check_names(manifest) != 0 ? -EINVAL : manifest_apply_deltas(manifest);
 }
 
 static int parse_top(struct manifest *manifest, const struct igvmtool_json *root) {

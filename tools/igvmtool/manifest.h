@@ -61,7 +61,11 @@ struct manifest_region {
     char path[32];              // "$.regions[3]", for messages
     const char *file;           // as in the manifest, NULL if none
     uint32_t mask;              // compatibility mask
+    uint32_t all_platforms;     // ... together with the regions made of the same entry
+    size_t origin;              // index of the first region made of the same entry
+    uint64_t delta;             // part of gpa that comes from the platforms
     uint64_t gpa;               // of regions that have one
+    uint32_t data_off;          // file offset of its first page with data (emit.c)
     uint64_t size_bytes;        // of the region, whole pages; 0 until known
     uint64_t max_bytes;         // data: what the file may have; 0: anything
     uint32_t flags;             // data: IGVM_PAGE_*; required memory: IGVM_REQUIRED_MEMORY_*
@@ -83,6 +87,7 @@ struct manifest {
     uint32_t format_version;
     enum igvm_architecture architecture;
     struct igvm_supported_platform platforms[MANIFEST_MAX_PLATFORMS];
+    uint64_t gpa_delta[MANIFEST_MAX_PLATFORMS]; // of each platform
     size_t platform_count;
     struct manifest_region *regions;
     size_t region_count;
@@ -103,7 +108,7 @@ int manifest_load(struct manifest *manifest);
 int manifest_check_layout(const struct manifest *manifest);
 
 /// Builds the file into *image. 0, or a negative errno with the error filled. Deterministic.
-int manifest_emit(const struct manifest *manifest, struct igvmtool_bytes *image);
+int manifest_emit(struct manifest *manifest, struct igvmtool_bytes *image);
 
 /// Prints the guest-physical layout, one line per region and gap, lowest address first.
 void manifest_print_map(const struct manifest *manifest, FILE *out);
@@ -116,6 +121,10 @@ void manifest_free(struct manifest *manifest);
 /// Reports an error of a region: "file: path (name): text". Returns -EINVAL.
 int manifest_region_fail(const struct manifest *manifest, const struct manifest_region *region,
                          const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/// Moves the platforms' regions by their gpa_delta; a region may become several. 0, -EINVAL or
+/// -ENOMEM with the error filled (manifest_delta.c).
+int manifest_apply_deltas(struct manifest *manifest);
 
 /// Parses what the region's kind has of its own (manifest_kinds.c).
 int manifest_parse_kind(struct manifest *manifest, const struct igvmtool_json *node,
@@ -130,7 +139,7 @@ int manifest_parse_header(const struct igvmtool_json *node, struct manifest_regi
 /// Makes page tables or the shim's configuration as region->data (generate.c).
 int manifest_generate(struct manifest *manifest, struct manifest_region *region);
 
-/// The region of that name, NULL if there is none.
+/// The first region of that name, NULL if there is none.
 const struct manifest_region *manifest_find(const struct manifest *manifest, const char *name);
 
 /// Whether the region occupies guest memory [gpa, gpa + size_bytes).
