@@ -124,8 +124,7 @@ struct hv_apic_bus {
     void (*kick)(void *ctx, uint32_t index);
 };
 
-// ---- setting up
-// ----------------------------------------------------------------------------------
+// ---- setting up ---------------------------------------------------------------------------------
 
 /// Power-on state. config and bus are copied and kept; 0 or -EINVAL for a bad config.
 int hv_lapic_init(struct hv_lapic *lapic, const struct hv_lapic_config *config,
@@ -138,8 +137,7 @@ void hv_lapic_save(struct hv_lapic *lapic, struct hv_lapic_state *out);
 /// Loads untrusted state: all or nothing; -EINVAL when a field breaks a rule.
 int hv_lapic_load(struct hv_lapic *lapic, const struct hv_lapic_state *in);
 
-// ---- the guest's accesses
-// ------------------------------------------------------------------------
+// ---- the guest's accesses -----------------------------------------------------------------------
 
 /// APIC_BASE, TSC_DEADLINE, x2APIC and Hyper-V's EOI, ICR and TPR MSRs. 0; -ENOENT: not an MSR of
 /// the APIC; -EPERM: #GP into the guest, nothing changed.
@@ -159,8 +157,7 @@ void hv_lapic_mmio_write(struct hv_lapic *lapic, struct hv_clock now, uint32_t o
 void hv_lapic_set_cr8(struct hv_lapic *lapic, uint8_t cr8);
 uint8_t hv_lapic_cr8(const struct hv_lapic *lapic);
 
-// ---- time
-// ----------------------------------------------------------------------------------------
+// ---- time ---------------------------------------------------------------------------------------
 
 /// Applies timer expiries up to now.
 void hv_lapic_advance(struct hv_lapic *lapic, struct hv_clock now);
@@ -168,8 +165,7 @@ void hv_lapic_advance(struct hv_lapic *lapic, struct hv_clock now);
 /// it is due; HV_LAPIC_NEVER.
 uint64_t hv_lapic_deadline(const struct hv_lapic *lapic, struct hv_clock now);
 
-// ---- interrupts in
-// -------------------------------------------------------------------------------
+// ---- interrupts in ------------------------------------------------------------------------------
 
 /// An interrupt message: from ICR, MSI, IOAPIC or HvCallAssertVirtualInterrupt.
 struct hv_apic_message {
@@ -198,8 +194,7 @@ void hv_lapic_set_lint(struct hv_lapic *lapic, unsigned pin, bool level);
 /// Whether a PIC's interrupt would reach the VP now: APIC disabled, or LINT0 unmasked and ExtINT.
 bool hv_lapic_accepts_extint(const struct hv_lapic *lapic);
 
-// ---- interrupts out
-// ------------------------------------------------------------------------------
+// ---- interrupts out -----------------------------------------------------------------------------
 
 #define HV_LAPIC_GOT_INIT 1u ///< the VP's registers go to their INIT state
 #define HV_LAPIC_GOT_SIPI 2u ///< the VP starts at vector << 12; after GOT_INIT when both come

@@ -8,10 +8,9 @@
 #pragma once
 
 #include "igvm/base/types.h"
+#include "vtl2/hv/tlfs.h"
 
-#define HV_STIMER_COUNT        4u
-#define HV_STIMER_NEVER        UINT64_MAX
-#define HV_STIMER_MESSAGE_TYPE 0x80000010u ///< HvMessageTimerExpired
+#define HV_STIMER_NEVER UINT64_MAX
 
 /// The volatile, guest-visible state of one timer.
 struct hv_stimer_state {
@@ -30,21 +29,13 @@ struct hv_stimers_state {
 };
 #define HV_STIMERS_STATE_VERSION 1u
 
-/// Payload of HvMessageTimerExpired (TLFS 12.4).
-struct hv_stimer_payload {
-    uint32_t timer;          ///< 0..3
-    uint32_t reserved;       ///< 0
-    uint64_t expiry_100ns;   ///< when it was due
-    uint64_t delivery_100ns; ///< when the message was written
-};
-_Static_assert(sizeof(struct hv_stimer_payload) == 24, "TLFS 12.4");
-
 /// Called by the owner's thread from within the functions below.
 struct hv_stimer_ops {
     /// Direct mode: raise a vector on the VTL's local APIC.
     void (*interrupt)(void *ctx, uint8_t vector);
-    /// Message mode: 0, or -EAGAIN and hv_stimers_retry() when the SINT is ready again.
-    int (*post)(void *ctx, unsigned sint, const struct hv_stimer_payload *payload);
+    /// Message mode, HV_MESSAGE_TIMER_EXPIRED: 0, or -EAGAIN and hv_stimers_retry() when the SINT
+    /// is ready again.
+    int (*post)(void *ctx, unsigned sint, const struct hv_timer_message *payload);
 };
 
 struct hv_stimers {

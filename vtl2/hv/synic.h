@@ -10,10 +10,7 @@
 #pragma once
 
 #include "igvm/base/types.h"
-
-#define HV_SINT_COUNT          16u
-#define HV_SYNIC_MESSAGE_BYTES 240u ///< largest payload
-#define HV_SYNIC_FLAG_COUNT    2048u
+#include "vtl2/hv/tlfs.h"
 
 enum hv_synic_page { HV_SYNIC_SIMP, HV_SYNIC_SIEFP };
 
