@@ -207,8 +207,8 @@ static void *usable_page(struct hv_synic *synic, enum hv_synic_page which, unsig
 }
 
 /// The page is aligned as ops.page says, so that the word is.
-static uint32_t *slot_type(struct hv_message *slot) {
-    return (uint32_t *)(void *)slot;
+static uint32_t *slot_type(void *slot) {
+    return slot;
 }
 
 /// Whether the slot is empty. When it is not, the guest is asked for an EOM; it may have emptied
