@@ -214,12 +214,23 @@ run_prove() {
 
 # ---- boot: whole machines in QEMU ---------------------------------------------------------------
 
+# One list for all platforms: a script says in its first lines where it runs beside native,
+#   # platforms: native vsm
+# and is then also the test NAME@vsm.
 list_boot() {
-    local script
+    local script name platform
     for script in tests/boot/*.sh; do
-        [ -f "$script" ] && [[ $script != */lib.sh && $script != */variant.sh ]] && basename "$script" .sh
+        name=$(basename "$script" .sh)
+        [ -f "$script" ] && [ "$name" != lib ] && [ "$name" != variant ] || continue
+        echo "$name"
+        for platform in $(sed -n '1,12s/^# platforms: native//p' "$script"); do
+            echo "$name@$platform"
+        done
     done
-    return 0
 }
 
-run_boot() { run_script "tests/boot/$1.sh" "$1" "${BOOT_SECONDS:-900}"; }
+run_boot() {
+    local platform=native
+    [[ $1 != *@* ]] || platform=${1#*@}
+    TEST_NAME=$1 PLATFORM=$platform run_script "tests/boot/${1%@*}.sh" "$1" "${BOOT_SECONDS:-900}"
+}

@@ -3,6 +3,8 @@
 #
 # `make run`: boots build/parapet.igvm in QEMU and gives the user the guest's console on this
 # terminal. Ctrl-A X ends it, `poweroff` in the guest too. Variables:
+#   PLATFORM=native  how the paravisor is kept apart from the guest: native (nested virtualisation),
+#                or vsm (minihost plays Hyper-V with VTLs)
 #   SMP=2        virtual processors          MEM=1G     the machine's memory, VTL2's share included
 #   DISK=file    the guest's disk: an image file (default: a sparse scratch disk, build/run/disk.img)
 #   ACCEL=tcg    or kvm, where nested virtualisation works
@@ -12,7 +14,9 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
 
-smp=${SMP:-2} mem=${MEM:-1G} accel=${ACCEL:-tcg}
+# shellcheck source=tools/machine.sh
+. tools/machine.sh
+platform=${PLATFORM:-native} smp=${SMP:-2} mem=${MEM:-1G} accel=${ACCEL:-tcg}
 image=${IMAGE:-build/parapet.igvm} minihost=${MINIHOST:-build/bare/minihost}
 run=build/run
 log=$run/vtl2.log
@@ -39,11 +43,12 @@ case $disk in
 *.qcow2) format=qcow2 ;;
 esac
 
+machine_for "$platform" || stop_because "PLATFORM=$platform is neither native nor vsm"
 case $accel in
-tcg) machine=(-accel 'tcg,thread=multi' -cpu 'max,+svm') ;;
+tcg) machine=("${machine_options[@]}" -accel 'tcg,thread=multi' -cpu "$machine_cpu") ;;
 kvm)
     [ -w /dev/kvm ] || stop_because "ACCEL=kvm, but /dev/kvm cannot be opened; ACCEL=tcg works everywhere"
-    machine=(-accel kvm -cpu host)
+    machine=("${machine_options[@]}" -accel kvm -cpu host)
     ;;
 *) stop_because "ACCEL=$accel is neither tcg nor kvm" ;;
 esac
@@ -67,13 +72,13 @@ restore_terminal() {
 }
 trap restore_terminal EXIT
 
-echo "Parapet: $image, $smp processors, $mem memory, disk $disk, ${accel^^}."
+echo "Parapet: $image, platform $platform, $smp processors, $mem memory, disk $disk, ${accel^^}."
 echo "The guest's console follows in a few seconds. Ctrl-A X ends; VTL2's log is in $log."
 rm -f "$log"
 status=0
-qemu-system-x86_64 -M q35 "${machine[@]}" -m "$mem" -smp "$smp" \
+qemu-system-x86_64 "${machine[@]}" -m "$mem" -smp "$smp" \
     -nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4 \
-    -kernel "$minihost" -initrd "$image" -append "${APPEND:-}" -fw_cfg "name=opt/parapet/config,file=$config" \
+    -kernel "$minihost" -initrd "$image" -append "$machine_append ${APPEND:-}" -fw_cfg "name=opt/parapet/config,file=$config" \
     -serial "file:$log" \
     -chardev stdio,id=guest,mux=on,signal=off -mon chardev=guest,mode=readline \
     -device virtio-serial-pci -device virtconsole,chardev=guest \

@@ -162,11 +162,39 @@ uint64_t guest_ram_bytes(const struct guest_ram *ram) {
     return sum;
 }
 
-int guest_ram_layout(const struct guest_ram *ram, uint64_t limit_bytes, struct guest_memory *gm) {
+/// PCI's window below 4 GiB stays free whatever the machine has there.
+static int layout_in_place(const struct guest_ram *ram, uint64_t limit_bytes,
+                           struct guest_memory *gm) {
+    uint64_t left = limit_bytes ? limit_bytes : UINT64_MAX;
+
+    for (uint32_t i = 0; i < ram->chunk_count && left > 0; i++) {
+        struct gpa_range range = ram->chunks[i].physical;
+        int result;
+
+        if (range.start < GUEST_RAM_HIGH_GPA && range.end > GUEST_RAM_LOW_END_GPA) {
+            return -ERANGE;
+        }
+        if (gpa_range_bytes(range) > left) {
+            range.end = range.start + left;
+        }
+        left -= gpa_range_bytes(range);
+        result = guest_memory_add(gm, range, ram->chunks[i].host);
+        if (result < 0) {
+            return result;
+        }
+    }
+    return gm->region_count > 0 ? 0 : -ENODEV;
+}
+
+int guest_ram_layout(const struct guest_ram *ram, uint64_t limit_bytes, bool in_place,
+                     struct guest_memory *gm) {
     uint64_t left = limit_bytes ? limit_bytes : UINT64_MAX;
     uint64_t gpa_start = 0;
 
     memset(gm, 0, sizeof(*gm));
+    if (in_place) {
+        return layout_in_place(ram, limit_bytes, gm);
+    }
     for (uint32_t i = 0; i < ram->chunk_count; i++) {
         uint64_t off = 0;
 

@@ -7,6 +7,8 @@
 //
 //     guest [0, min(size, 3 GiB))          the first bytes of the chunks, in system-physical order
 //     guest [4 GiB, 4 GiB + rest)          the rest
+//
+// Where the guest's addresses are the machine's own (vsm), each chunk stands where it is.
 #pragma once
 
 #include "devices/guest_memory.h"
@@ -37,8 +39,10 @@ int guest_ram_anonymous(struct guest_ram *ram, uint64_t size_bytes);
 
 uint64_t guest_ram_bytes(const struct guest_ram *ram);
 
-/// Lays at most limit_bytes (0: all) out for the guest. -ENOSPC when there are too many pieces.
-int guest_ram_layout(const struct guest_ram *ram, uint64_t limit_bytes, struct guest_memory *gm);
+/// Lays at most limit_bytes (0: all) out for the guest. in_place: at its own addresses. -ENOSPC
+/// when there are too many pieces.
+int guest_ram_layout(const struct guest_ram *ram, uint64_t limit_bytes, bool in_place,
+                     struct guest_memory *gm);
 
 /// The mapped bytes of a system-physical range, or NULL when it is not wholly in one chunk.
 const uint8_t *guest_ram_at(const struct guest_ram *ram, uint64_t start, uint64_t size_bytes);

@@ -45,7 +45,7 @@ static void on_signal(int number) {
     }
 }
 
-static int find_memory(struct vmm *vmm) {
+static int find_memory(struct vmm *vmm, const struct vtl2_ops *ops) {
     uint64_t wanted = vmm->config.memory_bytes;
     int result;
 
@@ -65,7 +65,7 @@ static int find_memory(struct vmm *vmm) {
                   (unsigned long long)guest_ram_bytes(&vmm->ram) >> 20);
         return -ENOSPC;
     }
-    return guest_ram_layout(&vmm->ram, wanted, &vmm->memory);
+    return guest_ram_layout(&vmm->ram, wanted, ops->gpa_is_physical, &vmm->memory);
 }
 
 static uint32_t vp_count(const struct vmm *vmm) {
@@ -96,7 +96,7 @@ static int build(struct vmm *vmm) {
         log_write(LOG_ERROR, "vtl2", "no platform can run a guest here: %s", reason);
         return -ENODEV;
     }
-    result = find_memory(vmm);
+    result = find_memory(vmm, setup.ops);
     if (result == 0) {
         result = payload_load(&vmm->config, &vmm->info, &vmm->ram, &vmm->payload);
     }

@@ -128,7 +128,8 @@ struct vtl2_config {
 };
 
 struct vtl2_ops {
-    const char *name; ///< "native", "vsm", "snp", "tdx"
+    const char *name;     ///< "native", "vsm", "snp", "tdx"
+    bool gpa_is_physical; ///< the guest's addresses are the machine's own: memory is where it is
 
     /// 0 when this platform is the one we run on; -ENODEV or another reason when not.
     int (*probe)(void);

@@ -23,6 +23,10 @@ dir=${TEST_DIR:-$top/build/test/boot/$test_name}
 IMAGE=${IMAGE:-$top/build/parapet.igvm}
 MINIHOST=${MINIHOST:-$top/build/bare/minihost}
 SMP=${SMP:-2} MEM=${MEM:-1G}
+PLATFORM=${PLATFORM:-native}
+# shellcheck source=tools/machine.sh
+. tools/machine.sh
+machine_for "$PLATFORM"
 TIMEOUT=${BOOT_TIMEOUT:-120}    # seconds for one step: a busy machine is slow, a hung one is hung
 VTL2_APPEND=${VTL2_APPEND:-}    # added to VTL2's kernel command line
 GUEST_APPEND=${GUEST_APPEND:-}  # added to the guest's
@@ -137,7 +141,7 @@ start_machine() {
     done
     [ -f "$dir/host.json" ] ||
         host_config "iomem=relaxed parapet.test=${1:-ask} $GUEST_APPEND" >"$dir/host.json"
-    start_qemu -kernel "$MINIHOST" -initrd "$IMAGE" -append "$VTL2_APPEND" \
+    start_qemu -kernel "$MINIHOST" -initrd "$IMAGE" -append "$machine_append $VTL2_APPEND" \
         -fw_cfg "name=opt/parapet/config,file=$dir/host.json" "${qemu_disks[@]}"
 }
 
@@ -153,7 +157,7 @@ start_qemu() {
     exec {qmp_in}<>"$dir/qmp.in" {qmp_out}<>"$dir/qmp.out"
     rm -f "$dir/vtl2.log" "$dir/qmp-ready"
     : >"$dir/console.log"
-    qemu-system-x86_64 -M q35 -accel "${ACCEL:-tcg,thread=multi}" -cpu "${CPU:-max,+svm}" -m "$MEM" -smp "$SMP" \
+    qemu-system-x86_64 "${machine_options[@]}" -accel "${ACCEL:-tcg,thread=multi}" -cpu "${CPU:-$machine_cpu}" -m "$MEM" -smp "$SMP" \
         -nodefaults -display none "${REBOOT:--no-reboot}" -device isa-debug-exit,iobase=0xf4,iosize=4 \
         -chardev stdio,id=guest,signal=off -serial "${SERIAL:-file:$dir/vtl2.log}" "${virtconsole[@]}" \
         -chardev "pipe,id=qmp,path=$dir/qmp" -mon chardev=qmp,mode=control \

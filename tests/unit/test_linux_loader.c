@@ -72,7 +72,7 @@ static void test_load(void **state) {
     make_kernel(MIB);
     memset(initrd, 0x5a, sizeof(initrd));
     assert_int_equal(guest_ram_anonymous(&ram, 64 * MIB), 0);
-    assert_int_equal(guest_ram_layout(&ram, 0, &gm), 0);
+    assert_int_equal(guest_ram_layout(&ram, 0, false, &gm), 0);
     assert_int_equal(linux_loader_load(&p, &gm, &r, &why), 0);
     assert_int_equal(r.rip, PREF_GPA + 0x200);
     assert_int_equal(r.apic_base, 0xfee00900); // not ours to change
@@ -116,7 +116,7 @@ static void test_refusals(void **state) {
 
     (void)state;
     assert_int_equal(guest_ram_anonymous(&ram, 32 * MIB), 0);
-    assert_int_equal(guest_ram_layout(&ram, 0, &gm), 0);
+    assert_int_equal(guest_ram_layout(&ram, 0, false, &gm), 0);
     make_kernel(17 * MIB); // does not fit 32 MiB
     assert_int_equal(linux_loader_load(&p, &gm, &r, &why), -ENOSPC);
     assert_non_null(strstr(why, "too small for its kernel"));
@@ -163,13 +163,13 @@ static void test_layout(void **state) {
     ram.chunks[0].host = &low;
     ram.chunks[1].host = &high;
     assert_int_equal(guest_ram_bytes(&ram), 4096 * MIB);
-    assert_int_equal(guest_ram_layout(&ram, 0, &gm), 0);
+    assert_int_equal(guest_ram_layout(&ram, 0, false, &gm), 0);
     assert_int_equal(gm.region_count, 3);
     assert_int_equal(gm.regions[1].gpa.end, GUEST_RAM_LOW_END_GPA);
     assert_int_equal(gm.regions[2].gpa.start, GUEST_RAM_HIGH_GPA);
     assert_int_equal(gm.regions[2].gpa.end, GUEST_RAM_HIGH_GPA + 1024 * MIB);
     assert_ptr_equal(gm.regions[2].host, &high + 1024 * MIB);
-    assert_int_equal(guest_ram_layout(&ram, 100 * MIB, &gm), 0);
+    assert_int_equal(guest_ram_layout(&ram, 100 * MIB, false, &gm), 0);
     assert_int_equal(gm.region_count, 1);
     assert_int_equal(gm.regions[0].gpa.end, 100 * MIB);
     assert_ptr_equal(guest_ram_at(&ram, 97 * MIB, MIB), &low + MIB);
@@ -178,12 +178,36 @@ static void test_layout(void **state) {
     assert_null(guest_ram_at(&ram, UINT64_MAX, 2));
 }
 
+/// Where addresses are the machine's own, chunks stay where they are, and out of PCI's window.
+static void test_layout_in_place(void **state) {
+    static uint8_t low, high;
+    struct guest_ram ram = {
+        .chunk_count = 2,
+        .chunks = {{.physical = {0, 256 * MIB}, .size_bytes = 256 * MIB},
+                   {.physical = {384 * MIB, 1024 * MIB}, .size_bytes = 640 * MIB}},
+    };
+    struct guest_memory gm;
+
+    (void)state;
+    ram.chunks[0].host = &low;
+    ram.chunks[1].host = &high;
+    assert_int_equal(guest_ram_layout(&ram, 0, true, &gm), 0);
+    assert_int_equal(gm.region_count, 2);
+    assert_int_equal(gm.regions[1].gpa.start, 384 * MIB);
+    assert_ptr_equal(gm.regions[1].host, &high);
+    assert_int_equal(guest_ram_layout(&ram, 300 * MIB, true, &gm), 0);
+    assert_int_equal(gm.regions[1].gpa.end, (384 + 44) * MIB);
+    ram.chunks[1].physical.end = 3073 * MIB;
+    assert_int_equal(guest_ram_layout(&ram, 0, true, &gm), -ERANGE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_layout_in_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
