@@ -19,11 +19,15 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define CPUID1_ECX_RDRAND (1u << 30)
 #define SEED_WORDS        8u
+
+#define PLATFORM_PROPERTY "/proc/device-tree/parapet/platform" // loader/layout.h
+#define VTL_MODULE        "/lib/mshv_vtl.ko"
 
 static const struct mount_point {
     const char *type, *path;
@@ -111,6 +115,28 @@ static void seed_entropy(void) {
     explicit_bzero(words, sizeof(words));
 }
 
+/// The driver of the trust levels, where the shim says that there are any: elsewhere its start
+/// fails, and on a kernel that is no guest of such a host it must not even be tried.
+static void load_modules(void) {
+    char platform[16] = {0};
+    int fd = open(PLATFORM_PROPERTY, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, platform, sizeof(platform) - 1);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (got <= 0 || strcmp(platform, "vsm") != 0) {
+        return;
+    }
+    fd = open(VTL_MODULE, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0) {
+        log_write(LOG_ERROR, "init", "%s: %s", VTL_MODULE, strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static pid_t start_supervisor(void) {
     char *const arguments[] = {"supervisor", NULL};
     char *const environment[] = {"PATH=/", NULL};
@@ -165,6 +191,7 @@ int init_main(int argc, char **argv) {
     signal(SIGBUS, on_crash);
     mount_all();
     seed_entropy();
+    load_modules();
     supervisor = start_supervisor();
     if (supervisor < 0) {
         end_machine("the supervisor cannot be started", RB_POWER_OFF);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// The VM worker's system calls once its guest runs: KVM, io_uring on what is open already, its
-// threads, its log. It cannot open a file, start a program or make a socket any more.
+// The VM worker's system calls once its guest runs: KVM or mshv_vtl, io_uring on what is open
+// already, its threads, its log. It cannot open a file, start a program or make a socket any more.
 #include "userspace/vmm_sandbox.h"
 
 #include "igvm/base/types.h"
 #include "userspace/sandbox.h"
+#include "vtl2/vsm/mshv_abi.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
@@ -18,7 +19,10 @@
 // The hot calls first: the filter is walked from the top for every one.
 static const struct sandbox_rule rules[] = {
     SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_RUN),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, MSHV_RETURN_TO_LOWER_VTL),
     SANDBOX_ALLOW(SYS_io_uring_enter),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, MSHV_SET_VP_REGISTERS),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, MSHV_HVCALL),
     SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SIGNAL_MSI),
     SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_IRQ_LINE),
     SANDBOX_ALLOW(SYS_write),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
-# Hyper-V's interrupt controllers and timers (hv/), the instruction emulator and the decoder it leans
-# on (Zydis, one source file in build/deps).
+# Hyper-V's trust levels (vsm/), interrupt controllers and timers (hv/), the instruction emulator and
+# the decoder it leans on (Zydis, one source file in build/deps).
 
-LIB_SRC += $(filter-out $(LIB_SRC),$(wildcard vtl2/emulator/*.c vtl2/hv/*.c))
+LIB_SRC += $(filter-out $(LIB_SRC),$(wildcard vtl2/emulator/*.c vtl2/hv/*.c vtl2/vsm/*.c))
 COMMON  += -isystem $(DEPS_SRC)/zydis/include
 
 # Zydis needs no C library: one rule serves the product, tests and fuzzers.
