@@ -43,6 +43,18 @@ static inline uint64_t cpu_rdtsc(void) {
     return (uint64_t)high << 32 | low;
 }
 
+static inline uint64_t cpu_rdmsr(uint32_t index) {
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void cpu_wrmsr(uint32_t index, uint64_t value) {
+    __asm__ volatile("wrmsr" ::"c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
 struct cpuid_regs {
     uint32_t eax, ebx, ecx, edx;
 };

@@ -106,19 +106,30 @@ _Noreturn void bare_exception(const struct exception_frame *frame) {
               (unsigned long)frame->rsp, (unsigned long)cpu_read_cr2());
 }
 
+static void set_gate(unsigned vector, uint16_t code_selector, uintptr_t entry) {
+    idt[vector] = (struct idt_gate){
+        .offset_low = (uint16_t)entry,
+        .selector = code_selector,
+        .type = GATE_PRESENT_INT,
+        .offset_middle = (uint16_t)(entry >> 16),
+        .offset_high = (uint32_t)(entry >> 32),
+    };
+}
+
 void bare_exceptions_init(uint16_t code_selector) {
+    for (unsigned i = 0; i < EXCEPTION_COUNT; i++) {
+        set_gate(i, code_selector, (uintptr_t)bare_exception_stubs + i * STUB_BYTES);
+    }
+    bare_exceptions_load();
+}
+
+void bare_exceptions_load(void) {
     struct idt_pointer pointer = {.limit = sizeof(idt) - 1, .base = (uintptr_t)idt};
 
-    for (unsigned i = 0; i < EXCEPTION_COUNT; i++) {
-        uint64_t stub = (uintptr_t)bare_exception_stubs + i * STUB_BYTES;
-
-        idt[i] = (struct idt_gate){
-            .offset_low = (uint16_t)stub,
-            .selector = code_selector,
-            .type = GATE_PRESENT_INT,
-            .offset_middle = (uint16_t)(stub >> 16),
-            .offset_high = (uint32_t)(stub >> 32),
-        };
-    }
     __asm__ volatile("lidt %0" ::"m"(pointer));
+}
+
+void bare_exceptions_set_gate(unsigned vector, uintptr_t entry) {
+    CHECK(vector < EXCEPTION_COUNT);
+    set_gate(vector, idt[vector].selector, entry);
 }

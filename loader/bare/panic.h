@@ -41,5 +41,11 @@ _Static_assert(sizeof(struct exception_frame) == 56, "exceptions.S pushes seven 
 /// code_selector: of the running flat code segment.
 void bare_exceptions_init(uint16_t code_selector);
 
+/// Loads the IDT that bare_exceptions_init() made: for further processors.
+void bare_exceptions_load(void);
+
+/// Lets a vector go to code of the program's own, a gate that ends with IRETQ.
+void bare_exceptions_set_gate(unsigned vector, uintptr_t entry);
+
 /// Called by the stubs only.
 _Noreturn void bare_exception(const struct exception_frame *frame);

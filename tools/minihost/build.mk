@@ -2,10 +2,15 @@
 #
 # minihost (build/bare/minihost). Rules and flags for freestanding objects are loader/build.mk's.
 
-MINIHOST_PURE_SRC := tools/minihost/machine.c tools/minihost/place.c tools/minihost/host_dt.c
+# svm/ is not pure, but for its nested page tables.
+MINIHOST_PURE_SRC := tools/minihost/machine.c tools/minihost/place.c tools/minihost/host_dt.c \
+    tools/minihost/svm/npt.c
+MINIHOST_SVM_SRC := $(filter-out $(MINIHOST_PURE_SRC),$(wildcard tools/minihost/svm/*.c)) \
+    $(wildcard tools/minihost/svm/*.S)
 MINIHOST_SRC := tools/minihost/pvh.S tools/minihost/enter_vp.S tools/minihost/main.c \
     tools/minihost/console.c tools/minihost/fw_cfg.c tools/minihost/native.c \
-    tools/minihost/enter.c $(MINIHOST_PURE_SRC) $(BARE_COMMON_SRC) \
+    tools/minihost/enter.c tools/minihost/load.c tools/minihost/move.c \
+    $(MINIHOST_SVM_SRC) $(MINIHOST_PURE_SRC) $(BARE_COMMON_SRC) \
     $(filter-out igvm/igvm_write.c,$(wildcard igvm/*.c))
 MINIHOST_OBJ := $(patsubst %,$(B)/bare/%.o,$(basename $(MINIHOST_SRC))) $(BARE_FDT_OBJ)
 

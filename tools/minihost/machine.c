@@ -115,6 +115,69 @@ bool machine_is_ram(const struct machine *machine, struct gpa_range range) {
     return false;
 }
 
+int machine_set(struct machine *machine, struct gpa_range range, uint16_t type) {
+    struct machine old = *machine;
+    bool done = false;
+
+    if (old.region_count + 2 > MACHINE_MAX_REGIONS) { // it may cut one region in two
+        return -E2BIG;
+    }
+    machine->region_count = 0;
+    for (uint32_t i = 0; i < old.region_count; i++) {
+        struct gpa_range region = range_of(&old.regions[i]);
+        struct gpa_range below = {region.start,
+                                  region.end < range.start ? region.end : range.start};
+        struct gpa_range above = {region.start > range.end ? region.start : range.end, region.end};
+
+        if (below.start < below.end) {
+            append(machine, below, old.regions[i].entry_type);
+        }
+        if (!done && region.end > range.start) {
+            append(machine, range, type);
+            done = true;
+        }
+        if (above.start < above.end) {
+            append(machine, above, old.regions[i].entry_type);
+        }
+    }
+    if (!done) {
+        append(machine, range, type);
+    }
+    return 0;
+}
+
+int machine_top(const struct machine *machine, uint64_t limit_gpa, uint64_t size_bytes,
+                struct gpa_range *room) {
+    for (uint32_t i = machine->region_count; i-- > 0;) {
+        struct gpa_range region = range_of(&machine->regions[i]);
+        uint64_t start;
+
+        region.end = region.end < limit_gpa ? region.end : limit_gpa;
+        if (machine->regions[i].entry_type != IGVM_MEMORY_NORMAL || region.end < size_bytes) {
+            continue;
+        }
+        start = align_down(region.end - size_bytes, PAGE_SIZE_2M);
+        if (start >= region.start) {
+            *room = (struct gpa_range){start, region.end};
+            return 0;
+        }
+    }
+    return -ENOMEM;
+}
+
+int machine_end_of_ram(const struct machine *machine, uint64_t gpa, uint64_t *end) {
+    for (uint32_t i = 0; i < machine->region_count; i++) {
+        struct gpa_range region = range_of(&machine->regions[i]);
+
+        if (machine->regions[i].entry_type == IGVM_MEMORY_NORMAL && gpa >= region.start &&
+            gpa < region.end) {
+            *end = region.end;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
 uint64_t machine_ram_bytes(const struct machine *machine) {
     uint64_t pages = 0;
 

@@ -28,6 +28,17 @@ int machine_read_memory(const struct pvh_memmap_entry *entries, uint32_t count,
 /// Whether [range.start, range.end) is RAM without a hole. An empty range is.
 bool machine_is_ram(const struct machine *machine, struct gpa_range range);
 
+/// Makes range, page aligned, a region of this type, whatever was there. 0, or -E2BIG.
+int machine_set(struct machine *machine, struct gpa_range range, uint16_t type);
+
+/// The highest RAM below limit_gpa: *room has size_bytes or more, begins 2 MiB aligned and ends
+/// where its RAM ends. 0 or -ENOMEM.
+int machine_top(const struct machine *machine, uint64_t limit_gpa, uint64_t size_bytes,
+                struct gpa_range *room);
+
+/// Where the RAM that gpa is in ends. 0, or -ENOENT: that is no RAM.
+int machine_end_of_ram(const struct machine *machine, uint64_t gpa, uint64_t *end);
+
 uint64_t machine_ram_bytes(const struct machine *machine);
 
 /// The largest hole below MACHINE_LOW_MMIO_END, and 64 GiB above everything (as far as

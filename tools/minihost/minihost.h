@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// minihost's own declarations. Stage 0 is no hypervisor: it loads an IGVM file as the platform
-// NATIVE, and leaves the machine to it. Later stages join here: one file per platform beside
-// native.c, chosen by main.c.
+// minihost's own declarations. main.c finds out what the machine has and which platform it shall
+// offer: native.c loads the IGVM file and leaves the machine to it, svm/ and vsm/ stay behind it as
+// its hypervisor.
 #pragma once
 
 #include <stddef.h>
@@ -15,9 +15,13 @@
 #define MINIHOST_LIMIT_GPA 0x00200000u  ///< where images begin (LAYOUT_SHIM_GPA)
 #define MINIHOST_MAP_END   (4ull << 30) ///< pvh.S maps [0, this)
 
+enum minihost_platform { MINIHOST_NATIVE, MINIHOST_VSM };
+
 /// Everything that main.c found out before it looks into the IGVM file.
 struct minihost {
+    enum minihost_platform platform;
     struct machine machine;
+    struct gpa_range self;    ///< minihost's image and memory: nothing is loaded there
     struct gpa_range module;  ///< the IGVM file
     const char *command_line; ///< never NULL
     uint64_t rsdp_gpa;
@@ -30,8 +34,19 @@ struct minihost {
 /// First C function, called by pvh.S. Never returns.
 _Noreturn void minihost_main(uint64_t start_info_gpa);
 
-/// End of minihost's image with bss, page aligned.
+/// Where minihost's image stands now, and its end with bss; page aligned.
+uint64_t minihost_start_gpa(void);
 uint64_t minihost_end_gpa(void);
 
 /// Loads the file as the platform NATIVE and enters its BSP. Stops with a line of text on errors.
 _Noreturn void native_run(struct minihost *host);
+
+/// Loads the file as VSM_ISOLATION into VTL2 and is its hypervisor from then on.
+_Noreturn void vsm_run(struct minihost *host);
+
+/// Memory that vsm_run() wants behind the image: [minihost_end_gpa(), host->self.end).
+uint64_t vsm_memory_bytes(const struct minihost *host);
+
+/// Copies the image to to_gpa and begins anew there, with minihost_main(). The memory behind the
+/// copy is not touched. pvh.S's page tables stay those of the old place.
+_Noreturn void minihost_move(uint64_t to_gpa, uint64_t start_info_gpa);

@@ -107,6 +107,7 @@ boot_pdpt:
 boot_pds:
     .skip 4 * 4096
     .skip 0x8000                          // 32 KiB of stack
+    .globl stack_top
 stack_top:
 
     .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+//
+// What vsm/ asks of the hardware (struct vsm_ops): time, kicks, interrupts for VTL2, system memory
+// as a VTL sees it.
+
+#include <errno.h>
+
+#include "loader/bare/cpu.h"
+#include "loader/bare/panic.h"
+#include "tools/minihost/svm/svm.h"
+
+#define GIB          (1ull << 30)
+#define VTL2_MAP_END (512 * GIB) // beyond: on demand
+#define TLFS_READ    1u
+#define TLFS_WRITE   2u
+#define TLFS_EXECUTE 0xcu // kernel, user: one bit for nested page tables
+
+static void kick(struct vsm_vp *vp) {
+    svm_apic_send_nmi(vp->cpu->apic_id);
+}
+
+static void raise_vtl2(struct vsm_vp *vp, uint8_t vector) {
+    svm_apic_send(vp->cpu->apic_id, SVM_APIC_FIXED | vector);
+}
+
+/// RAM of the machine, or minihost's own pages that lie over GPAs.
+static bool is_memory(uint64_t hpa) {
+    uint64_t page = align_down(hpa, PAGE_SIZE_4K);
+    struct gpa_range range = {page, page + PAGE_SIZE_4K};
+
+    return range.end <= svm_host.mapped_end &&
+           (machine_is_ram(&svm_host.minihost->machine, range) ||
+            gpa_range_contains(svm_host.minihost->self, page, PAGE_SIZE_4K));
+}
+
+static void *memory(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, size_t size_bytes,
+                    bool is_write) {
+    uint64_t hpa;
+
+    (void)partition;
+    if (size_bytes == 0 || size_bytes > PAGE_SIZE_4K - gpa % PAGE_SIZE_4K ||
+        !npt_translate(&svm_host.npt[vtl], gpa, is_write ? NPT_READ | NPT_WRITE : NPT_READ, &hpa) ||
+        !is_memory(hpa)) {
+        return NULL;
+    }
+    return (void *)(uintptr_t)hpa;
+}
+
+static int protect(struct vsm_partition *partition, uint64_t gpa_page, uint32_t access) {
+    unsigned bits = (access & TLFS_READ) != 0 ? NPT_READ : 0;
+
+    (void)partition;
+    bits |= (access & TLFS_WRITE) != 0 ? NPT_WRITE : 0;
+    bits |= (access & TLFS_EXECUTE) != 0 ? NPT_EXECUTE : 0;
+    if (gpa_page >= NPT_END_GPA >> PAGE_SHIFT_4K) {
+        return -ENOENT;
+    }
+    return npt_protect(&svm_host.npt[VSM_GUEST_VTL], gpa_page << PAGE_SHIFT_4K, bits);
+}
+
+static uint32_t protection(struct vsm_partition *partition, uint64_t gpa_page) {
+    unsigned bits;
+
+    (void)partition;
+    if (gpa_page >= NPT_END_GPA >> PAGE_SHIFT_4K) {
+        return 0;
+    }
+    bits = npt_protection(&svm_host.npt[VSM_GUEST_VTL], gpa_page << PAGE_SHIFT_4K);
+    return ((bits & NPT_READ) != 0 ? TLFS_READ : 0) | ((bits & NPT_WRITE) != 0 ? TLFS_WRITE : 0) |
+           ((bits & NPT_EXECUTE) != 0 ? TLFS_EXECUTE : 0);
+}
+
+static int overlay(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, void *page) {
+    (void)partition;
+    return npt_overlay(&svm_host.npt[vtl], gpa, (uintptr_t)page);
+}
+
+static uint64_t read_msr(uint32_t index) {
+    return cpu_rdmsr(index);
+}
+
+static void write_msr(uint32_t index, uint64_t value) {
+    cpu_wrmsr(index, value);
+}
+
+static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+    struct cpuid_regs regs = cpu_cpuid(leaf, subleaf);
+
+    out[0] = regs.eax;
+    out[1] = regs.ebx;
+    out[2] = regs.ecx;
+    out[3] = regs.edx;
+}
+
+const struct vsm_ops svm_ops = {
+    .now_100ns = svm_now_100ns,
+    .kick = kick,
+    .raise_vtl2 = raise_vtl2,
+    .memory = memory,
+    .protect = protect,
+    .protection = protection,
+    .overlay = overlay,
+    .read_msr = read_msr,
+    .write_msr = write_msr,
+    .cpuid = cpuid,
+    .log = bare_print,
+};
+
+/// Maps range but for minihost itself.
+static void map(unsigned vtl, struct gpa_range range) {
+    const struct gpa_range *self = &svm_host.minihost->self;
+    struct gpa_range below = {range.start, self->start < range.end ? self->start : range.end};
+    struct gpa_range above = {self->end > range.start ? self->end : range.start, range.end};
+
+    if (npt_map(&svm_host.npt[vtl], below, NPT_ALL) != 0 ||
+        npt_map(&svm_host.npt[vtl], above, NPT_ALL) != 0) {
+        bare_stop("vsm: no memory left for nested page tables");
+    }
+}
+
+void svm_memory_init(void) {
+    const struct machine *machine = &svm_host.minihost->machine;
+    uint8_t *alias = svm_pages((SVM_ALIAS_END - SVM_ALIAS_START) / PAGE_SIZE_4K);
+
+    for (unsigned vtl = 0; vtl < VSM_VTL_COUNT; vtl += VSM_PARAVISOR) {
+        struct npt *npt = &svm_host.npt[vtl];
+
+        npt->heap = &svm_host.heap;
+        npt->heap_lock = &svm_host.heap_lock;
+        npt->alias = (struct gpa_range){SVM_ALIAS_START, SVM_ALIAS_END};
+        npt->alias_hpa = (uintptr_t)alias;
+        if (npt_init(npt) != 0) {
+            bare_stop("vsm: no memory left for nested page tables");
+        }
+    }
+    map(VSM_PARAVISOR, (struct gpa_range){0, VTL2_MAP_END});
+    for (uint32_t i = 0; i < machine->region_count; i++) {
+        const struct igvm_memory_map_entry *entry = &machine->regions[i];
+        uint64_t start = entry->starting_gpa_page_number << PAGE_SHIFT_4K;
+
+        if (entry->entry_type == IGVM_MEMORY_NORMAL) {
+            map(VSM_GUEST_VTL,
+                (struct gpa_range){start, start + (entry->number_of_pages << PAGE_SHIFT_4K)});
+        }
+    }
+}
+
+bool svm_memory_demand(uint64_t gpa) {
+    uint64_t start = align_down(gpa, GIB);
+
+    return start >= VTL2_MAP_END && start < NPT_END_GPA &&
+           npt_protection(&svm_host.npt[VSM_PARAVISOR], gpa) == 0 &&
+           npt_map(&svm_host.npt[VSM_PARAVISOR], (struct gpa_range){start, start + GIB}, NPT_ALL) ==
+               0;
+}

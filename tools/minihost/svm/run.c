@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+//
+// The run loop of a CPU: enter the VTL that vsm/ chose, take NMIs, give every other exit to vsm/.
+//
+// NMIs are taken only after they ended a VTL or a sleep, and vsm_before_entry() or vsm_woken()
+// comes before the next entry: what another CPU left for this one before it sent an NMI is always
+// seen.
+
+#include "loader/bare/cpu.h"
+#include "loader/bare/panic.h"
+#include "tools/minihost/svm/svm.h"
+
+#define RESET_PORT        0xcf9u // PIIX/ICH reset control
+#define RESET_HARD        0x06u
+#define KEYBOARD_PORT     0x64u
+#define KEYBOARD_RESET    0xfeu
+#define PM1A_CONTROL_PORT 0x604u  // where SeaBIOS puts it on QEMU's q35
+#define PM1A_S5           0x2000u // SLP_EN, SLP_TYP 0
+
+/// One entry and its exit.
+static enum vsm_next enter(struct svm_cpu *cpu) {
+    struct vsm_vp *vp = cpu->vp;
+    unsigned vtl = vp->active_vtl;
+    struct svm_vmcb *vmcb = vp->vtl[vtl].vmcb;
+
+    svm_timer_arm(cpu, vsm_deadline(vp));
+    vmcb->save.rax = vp->gpr[VSM_RAX];
+    vmcb->save.rsp = vp->gpr[VSM_RSP];
+    svm_world_switch((uintptr_t)vmcb, vp->gpr);
+    vp->gpr[VSM_RAX] = vmcb->save.rax;
+    vp->gpr[VSM_RSP] = vmcb->save.rsp;
+    cpu->exits[vtl]++;
+    if (vmcb->control.exit_code == SVM_EXIT_NMI) {
+        cpu->armed_100ns = UINT64_MAX; // it may have been the timer's
+        svm_take_nmi();
+        return VSM_RUN;
+    }
+    if (vtl == VSM_PARAVISOR && vmcb->control.exit_code == SVM_EXIT_NPF &&
+        svm_memory_demand(vmcb->control.exit_info_2)) {
+        return VSM_RUN;
+    }
+    return vsm_handle_exit(vp);
+}
+
+static enum vsm_next sleep(struct svm_cpu *cpu) {
+    bool physical_pending;
+
+    svm_timer_arm(cpu, vsm_deadline(cpu->vp));
+    physical_pending = svm_cpu_idle(cpu);
+    if (!physical_pending) {
+        cpu->armed_100ns = UINT64_MAX;
+    }
+    return vsm_woken(cpu->vp, physical_pending);
+}
+
+/// One CPU says why and ends the machine, the others hold still.
+_Noreturn static void stop(struct svm_cpu *cpu) {
+    enum vsm_stop_kind kind = svm_host.partition.stop;
+
+    if (__atomic_exchange_n(&svm_host.stopping, 1, __ATOMIC_ACQ_REL) != 0) {
+        cpu_halt_forever();
+    }
+    for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
+        if (&svm_host.cpus[i] != cpu) {
+            svm_apic_send_nmi(svm_host.cpus[i].apic_id);
+        }
+    }
+    if (kind == VSM_STOP_POWER) {
+        cpu_outw(PM1A_CONTROL_PORT, PM1A_S5);
+    } else if (kind == VSM_STOP_RESET) {
+        bare_print("VTL2 asks for a reset");
+        cpu_outb(RESET_PORT, RESET_HARD);
+        cpu_outb(KEYBOARD_PORT, KEYBOARD_RESET);
+    }
+    svm_dump(cpu->vp);
+    bare_stop("vsm: VP %u cannot go on", cpu->index);
+}
+
+_Noreturn void svm_run(struct svm_cpu *cpu) {
+    enum vsm_next next = VSM_RUN;
+
+    for (;;) {
+        if (next == VSM_RUN) {
+            next = vsm_before_entry(cpu->vp);
+        }
+        if (__atomic_load_n(&svm_host.stopping, __ATOMIC_RELAXED) != 0) {
+            next = VSM_STOP;
+        }
+        switch (next) {
+        case VSM_RUN:
+            next = enter(cpu);
+            break;
+        case VSM_IDLE:
+            next = sleep(cpu);
+            break;
+        case VSM_STOP:
+            stop(cpu);
+        }
+    }
+}
