@@ -108,6 +108,14 @@ static void accept(struct hv_lapic *lapic, uint8_t vector, bool level) {
     }
 }
 
+void hv_lapic_raise(struct hv_lapic *lapic, uint8_t vector) {
+    accept(lapic, vector, false);
+}
+
+void hv_lapic_set_activity(struct hv_lapic *lapic, enum hv_activity activity) {
+    lapic->state.activity = activity;
+}
+
 void lapic_fire(struct hv_lapic *lapic, enum hv_lvt entry) {
     uint32_t lvt = lapic->state.lvt[entry];
 

@@ -184,11 +184,15 @@ int hv_apic_send(struct hv_apic_bus *bus, const struct hv_apic_message *message)
 /// 0xFEExxxxx.
 int hv_apic_send_msi(struct hv_apic_bus *bus, uint64_t address, uint32_t data);
 
-/// One vector for this APIC alone, as a local source of the hypervisor's (SINT, synthetic timer);
-/// any thread. Ignored while the APIC is disabled.
+/// One vector for this APIC alone, as a local source of the hypervisor's (SINT, synthetic timer):
+/// at once. Ignored while the APIC is disabled.
+void hv_lapic_raise(struct hv_lapic *lapic, uint8_t vector);
+/// The same through the inbox: any thread.
 void hv_lapic_request(struct hv_lapic *lapic, uint8_t vector);
 /// An NMI past the APIC; any thread.
 void hv_lapic_request_nmi(struct hv_lapic *lapic);
+/// VTL2 starts or stops a VP past the APIC (HvRegisterInternalActivityState).
+void hv_lapic_set_activity(struct hv_lapic *lapic, enum hv_activity activity);
 /// Level of the LINT0 (0) or LINT1 (1) pin. ExtINT on LINT0 is how a PIC's output arrives.
 void hv_lapic_set_lint(struct hv_lapic *lapic, unsigned pin, bool level);
 /// Whether a PIC's interrupt would reach the VP now: APIC disabled, or LINT0 unmasked and ExtINT.
