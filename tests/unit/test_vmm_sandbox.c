@@ -5,6 +5,7 @@
 #include "userspace/vmm_sandbox.h"
 
 #include "igvm/base/types.h"
+#include "vtl2/vsm/mshv_abi.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
@@ -62,6 +63,10 @@ static void test_restart_is_possible(void **state) {
         KVM_SET_REGS,
         KVM_GET_SREGS,
         KVM_SET_SREGS,
+        // and of vtl2/vsm
+        MSHV_RETURN_TO_LOWER_VTL,
+        MSHV_SET_VP_REGISTERS,
+        MSHV_HVCALL,
     };
 
     (void)state;

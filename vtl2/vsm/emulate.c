@@ -242,6 +242,15 @@ static int take_by_hypercall(const struct vp *vp, struct emu_state *s) {
     return result;
 }
 
+#define RFLAGS_IOPL(rflags) (((rflags) >> 12) & 3)
+#define RFLAGS_VM           (UINT64_C(1) << 17)
+
+/// Whether the I/O permission bitmap, which TR leads to, decides about this instruction.
+static bool needs_tr(const struct vp *vp, const struct emu_state *s) {
+    return !vp->event.emulate.is_memory &&
+           (s->cpl > RFLAGS_IOPL(s->rflags) || (s->rflags & RFLAGS_VM));
+}
+
 static int take_registers(const struct vp *vp, struct emu_state *s) {
     const uint32_t name = HV_REGISTER_TR;
     struct hv_register_value tr = {0};
@@ -256,7 +265,7 @@ static int take_registers(const struct vp *vp, struct emu_state *s) {
     } else {
         result = take_by_hypercall(vp, s);
     }
-    if (result == 0 && !vp->event.emulate.is_memory) { // only ports ask for the permission bitmap
+    if (result == 0 && needs_tr(vp, s)) {
         result = vsm_get(vp->partition, HV_VP_INDEX_SELF, &name, &tr, 1);
         s->tr = vsm_segment_from_hv(&tr.segment);
     }
