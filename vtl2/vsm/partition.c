@@ -196,6 +196,7 @@ static int vsm_reset(struct partition *partition) {
 
 const struct vtl2_ops vtl2_vsm = {
     .name = "vsm",
+    .gpa_is_physical = true,
     .probe = vsm_probe,
     .partition_new = vsm_partition_new,
     .partition_free = vsm_partition_free,
