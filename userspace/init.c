@@ -8,6 +8,7 @@
 #include "igvm/base/log.h"
 #include "userspace/log.h"
 #include "userspace/vmm.h"
+#include "vtl2/vsm/power.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -42,10 +43,15 @@ static const struct mount_point {
     {"tmpfs", "/var/lib", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=755,size=4m"},
 };
 
+static bool on_vsm; ///< the shim says that VTL2 is a virtual trust level
+
 static _Noreturn void end_machine(const char *why, int how) {
     log_write(how == RB_POWER_OFF ? LOG_INFO : LOG_WARN, "init", "%s; the machine %s", why,
               how == RB_POWER_OFF ? "powers off" : "restarts");
     sync();
+    if (on_vsm && how == RB_POWER_OFF) {
+        vsm_power_off();
+    }
     reboot(how);
     log_write(LOG_ERROR, "init", "reboot(2): %s", strerror(errno));
     for (;;) { // PID 1 must not end
@@ -125,7 +131,8 @@ static void load_modules(void) {
     if (fd >= 0) {
         close(fd);
     }
-    if (got <= 0 || strcmp(platform, "vsm") != 0) {
+    on_vsm = got > 0 && strcmp(platform, "vsm") == 0;
+    if (!on_vsm) {
         return;
     }
     fd = open(VTL_MODULE, O_RDONLY | O_CLOEXEC);

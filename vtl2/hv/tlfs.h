@@ -36,6 +36,7 @@
 #define HV_CALL_POST_MESSAGE                     0x005cu
 #define HV_CALL_SIGNAL_EVENT                     0x005du
 #define HV_CALL_RETARGET_DEVICE_INTERRUPT        0x007eu
+#define HV_CALL_ENTER_SLEEP_STATE                0x0084u
 #define HV_CALL_REGISTER_INTERCEPT_RESULT        0x0091u
 #define HV_CALL_ASSERT_VIRTUAL_INTERRUPT         0x0094u
 #define HV_CALL_START_VIRTUAL_PROCESSOR          0x0099u

@@ -3,8 +3,6 @@
 // Memory of both VTLs. There is one guest-physical address space: VTL0's RAM stands at its
 // system-physical addresses, and VTL2's stands in the same space, where VTL0 must not see it (TLFS,
 // "Virtual Secure Mode", HvCallModifyVtlProtectionMask).
-//
-// Linux Documentation/admin-guide/mm/pagemap.rst.
 #include "vtl2/vsm/internal.h"
 
 #include "igvm/base/log.h"
@@ -12,52 +10,53 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGES_PER_ROUND  480u ///< fits a hypercall's page of input
-#define PAGEMAP_PRESENT  (UINT64_C(1) << 63)
-#define PAGEMAP_PFN_MASK ((UINT64_C(1) << 55) - 1)
+#define PAGES_PER_ROUND 480u ///< fits a hypercall's page of input
 
 typedef unsigned long long ull;
 
-/// The system-physical address behind a mapped page of ours.
-static int physical_address(const volatile uint8_t *host, uint64_t *out) {
-    uint64_t entry = 0;
-    ssize_t got;
-    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+/// Whether a page of ours shows what stands at offset of low, the view by GPA: a change on one side
+/// is seen on the other. The word is put back.
+static bool is_same_page(volatile uint64_t *host, int low_fd, uint64_t gpa_start) {
+    volatile uint64_t *low =
+        mmap(NULL, PAGE_SIZE_4K, PROT_READ, MAP_SHARED, low_fd, (off_t)gpa_start);
+    uint64_t kept = *host;
+    bool same;
+
+    if (low == MAP_FAILED) {
+        return false;
+    }
+    *host = ~kept;
+    same = *low == ~kept;
+    *host = kept;
+    same = same && *low == kept;
+    munmap((void *)(uintptr_t)low, PAGE_SIZE_4K);
+    return same;
+}
+
+/// Whether host is the very memory that VTL0 has at range: for the two ends of what one mapping
+/// covers, that is enough. No VP runs yet.
+static int check_identity(struct gpa_range range, uint8_t *host) {
+    const uint64_t offsets[] = {0, gpa_range_bytes(range) - PAGE_SIZE_4K};
+    int fd = open(MSHV_VTL_LOW_DEVICE, O_RDWR | O_CLOEXEC);
+    int result = 0;
 
     if (fd < 0) {
         return -errno;
     }
-    (void)*host; // so that it is mapped
-    got = pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)host / PAGE_SIZE_4K * sizeof(entry)));
+    for (size_t i = 0; result == 0 && i < ARRAY_COUNT(offsets); i++) {
+        uint64_t start = range.start + offsets[i];
+
+        if (!is_same_page((volatile uint64_t *)(void *)(host + offsets[i]), fd, start)) {
+            log_write(LOG_ERROR, "vsm", "what is mapped for GPA %#llx is something else",
+                      (ull)start);
+            result = -EINVAL;
+        }
+    }
     close(fd);
-    if (got != (ssize_t)sizeof(entry) || !(entry & PAGEMAP_PRESENT)) {
-        return -EIO;
-    }
-    *out = (entry & PAGEMAP_PFN_MASK) * PAGE_SIZE_4K;
-    return 0;
-}
-
-/// Whether host is the very memory that VTL0 sees at start: for the two ends of a range that one
-/// mapping covers, that is enough.
-static int check_identity(struct gpa_range range, const uint8_t *host) {
-    const uint64_t offsets[] = {0, gpa_range_bytes(range) - PAGE_SIZE_4K};
-
-    for (size_t i = 0; i < ARRAY_COUNT(offsets); i++) {
-        uint64_t found = 0;
-        int result = physical_address(host + offsets[i], &found);
-
-        if (result < 0) {
-            return result;
-        }
-        if (found != range.start + offsets[i]) {
-            log_write(LOG_ERROR, "vsm", "GPA %#llx is mapped from system-physical %#llx",
-                      (ull)(range.start + offsets[i]), (ull)found);
-            return -EINVAL;
-        }
-    }
-    return 0;
+    return result;
 }
 
 int vsm_map(struct partition *partition, struct gpa_range range, void *host, bool read_only) {
