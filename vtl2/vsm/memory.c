@@ -138,7 +138,7 @@ static int verify_pages(const struct partition *partition, const uint64_t *pages
     for (uint32_t i = 0; result == 0 && i < count; i++) {
         if ((answers[i] & 0xff) == HV_CHECK_SPARSE_SUCCESS) {
             log_write(LOG_ERROR, "vsm", "VTL0 can still read our page %#llx",
-                      (ull)(pages[i] * PAGE_SIZE_4K));
+                      (ull)pages[i] * PAGE_SIZE_4K);
             result = -EPERM;
         }
     }

@@ -10,6 +10,8 @@
 // the latest at the kernel's tick.
 #include "vtl2/vsm/internal.h"
 
+#include "igvm/base/log.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -58,6 +60,8 @@ static int vp_open(struct vp *vp) {
     if ((uint32_t)cpu != vp->index ||
         (vsm_get_own_u64(partition, HV_REGISTER_VP_INDEX, &vp_index) == 0 &&
          vp_index != vp->index)) {
+        log_write(LOG_ERROR, "vsm", "VP %u can only run on the processor of its number, not on %d",
+                  vp->index, cpu);
         return -EXDEV;
     }
     vp->run = map_page(partition, MSHV_RUN_PAGE_OFFSET(cpu));
