@@ -45,6 +45,7 @@ struct config {
     uint32_t on_crash; ///< enum config_on_crash: triple fault
     bool halt_exits;   ///< false: HLT does not leave the guest (its processors are its own)
     bool rng;
+    bool own_chips; ///< IOAPIC, PICs and PIT are ours also where the platform has them
     // console, serial
     uint32_t console; ///< enum config_console
     char console_backend[CONFIG_PATH_BYTES];

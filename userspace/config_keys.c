@@ -50,6 +50,7 @@ static const struct config_key guest_keys[] = {
     ENUM("on_crash", on_crash, crash_names),
     BOOL("halt_exits", struct config, halt_exits),
     BOOL("rng", struct config, rng),
+    BOOL("own_chips", struct config, own_chips),
 };
 static const struct config_object guest_object = KEYS(guest_keys);
 

@@ -64,6 +64,7 @@ static int make_partition(struct machine *machine, const struct machine_setup *s
     struct vtl2_config config = {
         .vp_count = machine->vp_count,
         .halt_exits = machine->config.halt_exits,
+        .own_chips = machine->config.own_chips,
         .access = machine_access,
         .access_ctx = machine,
         .own_memory = setup->own_memory,

@@ -13,7 +13,10 @@
 #include "devices/bus.h"
 #include "devices/disk.h"
 #include "devices/guest_memory.h"
+#include "devices/ioapic.h"
 #include "devices/pci.h"
+#include "devices/pic.h"
+#include "devices/pit.h"
 #include "devices/rtc.h"
 #include "devices/serial16550.h"
 #include "devices/tpm_crb.h"
@@ -33,6 +36,7 @@
 
 #define MACHINE_PCI_WINDOW_START GUEST_RAM_LOW_END_GPA
 #define MACHINE_PCI_WINDOW_END   0xFEB00000ull
+#define MACHINE_INTX_FIRST_GSI   16u ///< PCI INTA to INTD; slot s has (s & 3)
 
 struct machine;
 
@@ -88,6 +92,12 @@ struct machine {
     uint32_t boot_count;
     // Devices.
     struct device *devices; ///< all of them, linked by device.next
+    bool has_own_chips;     ///< pic, ioapic: the platform has none
+    _Atomic bool intr;      ///< pic's output
+    struct loop_task intr_task;
+    struct pic pic;
+    struct ioapic ioapic;
+    struct pit pit;
     struct serial16550 com1;
     struct rtc rtc;
     struct acpi_pm pm;
@@ -151,6 +161,19 @@ int machine_order_all(struct machine *machine, enum machine_order order);
 void machine_access(void *machine, uint32_t vp_index, struct vp_exit *exit);
 /// Starts the VP threads; each makes its loop and VP and waits.
 int machine_start_threads(struct machine *machine);
+/// Registers a device with the machine.
+void machine_add(struct machine *machine, struct device *device);
+/// IOAPIC, PICs and PIT, as far as the platform has none. Before all other devices.
+int machine_add_chips(struct machine *machine);
+struct irq_line machine_line(struct machine *machine, uint32_t gsi);
+/// irq_line.set: the level of a GSI; any thread.
+void machine_set_line(void *machine, uint32_t gsi, bool level);
+/// msi_sink.send. An address that no local APIC answers is the guest's mistake: the message is
+/// lost, as on a bus.
+int machine_send_msi(void *machine, uint64_t address, uint32_t data);
+/// VP_EXIT_EXTINT and VP_EXIT_EOI, on the VP's thread.
+void machine_take_extint(struct machine *machine, struct vp *vp);
+void machine_end_interrupt(struct machine *machine, uint8_t vector);
 /// Builds what the configuration asks for and links machine->devices.
 int machine_add_devices(struct machine *machine);
 void machine_remove_devices(struct machine *machine);

@@ -20,31 +20,9 @@
 #define COM1_GSI        4u
 #define RTC_GSI         8u
 #define SCI_GSI         9u
-#define INTX_FIRST_GSI  16u
 #define CONSOLE_SLOT    2u
 #define RNG_SLOT        3u
 #define FIRST_DISK_SLOT 4u
-
-static void set_line(void *ctx, uint32_t line, bool level) {
-    struct machine *machine = ctx;
-    int result = machine->ops->set_line(machine->partition, line, level);
-
-    if (result < 0) {
-        LOG_LIMITED(LOG_WARN, "irq", "GSI %u: %s", line, strerror(-result));
-    }
-}
-
-/// An address that no local APIC answers is the guest's mistake: the message is lost, as on a bus.
-static int send_msi(void *ctx, uint64_t address, uint32_t data) {
-    struct machine *machine = ctx;
-    int result = machine->ops->send_msi(machine->partition, address, data);
-
-    if (result < 0) {
-        LOG_LIMITED(LOG_WARN, "irq", "MSI %#llx data %#x: %s", (unsigned long long)address, data,
-                    strerror(-result));
-    }
-    return result;
-}
 
 static uint64_t wall_ns(void *ctx) {
     struct timespec now;
@@ -74,13 +52,9 @@ static void on_reset(void *ctx) {
     end_of_guest(ctx, MACHINE_WANT_RESET);
 }
 
-static void add(struct machine *machine, struct device *device) {
+void machine_add(struct machine *machine, struct device *device) {
     device->next = machine->devices;
     machine->devices = device;
-}
-
-static struct irq_line line(struct machine *machine, uint32_t gsi) {
-    return (struct irq_line){.set = set_line, .ctx = machine, .line = gsi};
 }
 
 static struct virtio_config virtio_config(struct machine *machine, const char *name) {
@@ -148,19 +122,19 @@ static int add_chipset(struct machine *machine) {
     struct serial16550_config serial = {
         .pio = machine->pio,
         .port = COM1_PORT,
-        .irq = line(machine, COM1_GSI),
+        .irq = machine_line(machine, COM1_GSI),
         .loop = machine->loops[0],
         .chardev = machine->serial_tty_open ? &machine->serial_tty.chardev : NULL,
     };
     struct rtc_config rtc = {
         .pio = machine->pio,
-        .irq = line(machine, RTC_GSI),
+        .irq = machine_line(machine, RTC_GSI),
         .loop = machine->loops[0],
         .wall_ns = wall_ns,
     };
     struct acpi_pm_config pm = {
         .pio = machine->pio,
-        .sci = line(machine, SCI_GSI),
+        .sci = machine_line(machine, SCI_GSI),
         .loop = machine->loops[0],
         .power_off = on_power_off,
         .power_off_ctx = machine,
@@ -168,9 +142,9 @@ static int add_chipset(struct machine *machine) {
     struct pci_root_config pci = {
         .pio = machine->pio,
         .mmio = machine->mmio,
-        .msi = {.send = send_msi, .ctx = machine},
-        .intx_first_gsi = INTX_FIRST_GSI,
-        .set_line = set_line,
+        .msi = {.send = machine_send_msi, .ctx = machine},
+        .intx_first_gsi = MACHINE_INTX_FIRST_GSI,
+        .set_line = machine_set_line,
         .set_line_ctx = machine,
         .reset_requested = on_reset,
         .reset_ctx = machine,
@@ -189,11 +163,11 @@ static int add_chipset(struct machine *machine) {
     if (result < 0) {
         return result;
     }
-    add(machine, &machine->com1.device);
-    add(machine, &machine->rtc.device);
-    add(machine, &machine->pm.device);
-    add(machine, &machine->pci.device);
-    add(machine, &machine->pci.host_bridge.device);
+    machine_add(machine, &machine->com1.device);
+    machine_add(machine, &machine->rtc.device);
+    machine_add(machine, &machine->pm.device);
+    machine_add(machine, &machine->pci.device);
+    machine_add(machine, &machine->pci.host_bridge.device);
     return 0;
 }
 
@@ -211,8 +185,8 @@ static int add_console(struct machine *machine) {
     result = virtio_console_init(&machine->console, &config);
     if (result == 0) {
         machine->has_console = true;
-        add(machine, &machine->console.virtio.device);
-        add(machine, &machine->console.pci.function.device);
+        machine_add(machine, &machine->console.virtio.device);
+        machine_add(machine, &machine->console.pci.function.device);
     }
     return result;
 }
@@ -230,8 +204,8 @@ static int add_rng(struct machine *machine) {
     result = virtio_rng_init(&machine->rng, &config);
     if (result == 0) {
         machine->has_rng = true;
-        add(machine, &machine->rng.virtio.device);
-        add(machine, &machine->rng.pci.function.device);
+        machine_add(machine, &machine->rng.virtio.device);
+        machine_add(machine, &machine->rng.pci.function.device);
     }
     return result;
 }
@@ -260,8 +234,8 @@ static int add_disk(struct machine *machine, uint32_t index) {
         return result;
     }
     machine->disks[index] = disk;
-    add(machine, &disk->virtio.device);
-    add(machine, &disk->pci.function.device);
+    machine_add(machine, &disk->virtio.device);
+    machine_add(machine, &disk->pci.function.device);
     return 0;
 }
 
@@ -275,7 +249,7 @@ static int add_tpm(struct machine *machine) {
     result = tpm_crb_init(&machine->tpm, &machine->vtpm.backend, machine->mmio);
     if (result == 0) {
         machine->has_tpm = true;
-        add(machine, &machine->tpm.device);
+        machine_add(machine, &machine->tpm.device);
     }
     return result;
 }
@@ -294,6 +268,8 @@ int machine_add_devices(struct machine *machine) {
                           on_serial ? config->console_backend : config->serial_backend,
                           &machine->serial_tty, &machine->serial_tty_open);
     }
+    // First in, last to be loaded: the controllers want to find the devices' lines as they are.
+    result = result < 0 ? result : machine_add_chips(machine);
     result = result < 0 ? result : add_chipset(machine);
     result = result < 0 ? result : add_console(machine);
     result = result < 0 ? result : add_rng(machine);

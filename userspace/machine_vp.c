@@ -102,8 +102,12 @@ static void dispatch(struct machine_vp *vp) {
         break;
     case VP_EXIT_NONE:
     case VP_EXIT_WAKE:
+        break;
     case VP_EXIT_EOI:
+        machine_end_interrupt(vp->machine, exit->eoi.vector);
+        break;
     case VP_EXIT_EXTINT:
+        machine_take_extint(vp->machine, vp->vp);
         break;
     case VP_EXIT_MSR:
         exit->msr.fault = true;

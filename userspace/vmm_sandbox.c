@@ -25,6 +25,7 @@ static const struct sandbox_rule rules[] = {
     SANDBOX_ALLOW_ARG(SYS_ioctl, 1, MSHV_HVCALL),
     SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_SIGNAL_MSI),
     SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_IRQ_LINE),
+    SANDBOX_ALLOW_ARG(SYS_ioctl, 1, KVM_INTERRUPT),
     SANDBOX_ALLOW(SYS_write),
     SANDBOX_ALLOW(SYS_read),
     SANDBOX_ALLOW(SYS_futex),

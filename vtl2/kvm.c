@@ -2,7 +2,8 @@
 //
 // The native platform: VTL0 is a VM under KVM in our own kernel, or on any Linux host. The whole
 // interrupt hardware (local APICs, IOAPIC, PICs, PIT) is KVM's: under nested virtualisation every
-// exit to userspace costs tens of microseconds, and none of these needs policy.
+// exit to userspace costs tens of microseconds, and none of these needs policy. With own_chips only
+// the local APICs are ("split irqchip"): that is how the VMM's own chips meet a real guest here.
 //
 // Reset makes a new VM with the same memory instead of putting state back piece by piece: what KVM
 // gives to a new VM is power-on state by definition, including what no ioctl shows.
@@ -80,27 +81,34 @@ static int set_slot(int vm_fd, uint32_t index, const struct kvm_slot *slot) {
 // number, but the PIT's IRQ 0 arrives at pin 2, as the MADT's source override says.
 #define PIC_LINES      16u
 #define PIC_CASCADE    2u
-#define IOAPIC_PINS    24u
 #define IOAPIC_PIT_PIN 2u
 
+#define MSI_LEVEL (1u << 15) ///< of a message's data
+
 static int set_routing(int vm_fd) {
+    // GSI 16 to 19 are PCI's INTx: for guests without the IOAPIC the PICs have them as well, on the
+    // lines that ACPI names (dsdt.asl, PRTP).
+    static const uint8_t intx_pic_lines[] = {5, 10, 11, 7};
     // The kernel's struct ends in an array without a size: a buffer gives it one.
     _Alignas(struct kvm_irq_routing)
         uint8_t buffer[sizeof(struct kvm_irq_routing) +
-                       (PIC_LINES + IOAPIC_PINS) * sizeof(struct kvm_irq_routing_entry)] = {0};
+                       (PIC_LINES + ARRAY_COUNT(intx_pic_lines) + KVM_IOAPIC_PINS) *
+                           sizeof(struct kvm_irq_routing_entry)] = {0};
     struct kvm_irq_routing *table = (struct kvm_irq_routing *)buffer;
 
-    for (uint32_t gsi = 0; gsi < PIC_LINES; gsi++) {
-        if (gsi != PIC_CASCADE) {
+    for (uint32_t gsi = 0; gsi < PIC_LINES + ARRAY_COUNT(intx_pic_lines); gsi++) {
+        uint32_t line = gsi < PIC_LINES ? gsi : intx_pic_lines[gsi - PIC_LINES];
+
+        if (line != PIC_CASCADE) {
             table->entries[table->nr++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
                 .type = KVM_IRQ_ROUTING_IRQCHIP,
-                .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
-                              .pin = gsi % 8},
+                .u.irqchip = {.irqchip = line < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+                              .pin = line % 8},
             };
         }
     }
-    for (uint32_t gsi = 0; gsi < IOAPIC_PINS; gsi++) {
+    for (uint32_t gsi = 0; gsi < KVM_IOAPIC_PINS; gsi++) {
         if (gsi != IOAPIC_PIT_PIN) {
             table->entries[table->nr++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
@@ -113,9 +121,24 @@ static int set_routing(int vm_fd) {
     return kvm_ioctl(vm_fd, KVM_SET_GSI_ROUTING, table);
 }
 
+/// The whole of a PC's interrupt controllers and the PIT, or the local APICs alone.
+static int make_chips(const struct partition *partition, int vm_fd) {
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY}; // port 0x61 stays in the kernel
+    struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {KVM_IOAPIC_PINS}};
+    int result;
+
+    if (partition->split) {
+        return kvm_ioctl(vm_fd, KVM_ENABLE_CAP, &split);
+    }
+    result = kvm_ioctl(vm_fd, KVM_CREATE_IRQCHIP, NULL);
+    if (result == 0) {
+        result = kvm_ioctl(vm_fd, KVM_CREATE_PIT2, &pit);
+    }
+    return result < 0 ? result : set_routing(vm_fd);
+}
+
 /// A VM with interrupt controllers and all slots known so far, no VPs. Returns its fd or -errno.
 static int make_vm(const struct partition *partition) {
-    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY}; // port 0x61 stays in the kernel
     struct kvm_enable_cap halt = {
         .cap = KVM_CAP_X86_DISABLE_EXITS,
         .args = {KVM_X86_DISABLE_EXITS_HLT},
@@ -132,13 +155,7 @@ static int make_vm(const struct partition *partition) {
         result = kvm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity);
     }
     if (result == 0) {
-        result = kvm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
-    }
-    if (result == 0) {
-        result = kvm_ioctl(vm, KVM_CREATE_PIT2, &pit);
-    }
-    if (result == 0) {
-        result = set_routing(vm);
+        result = make_chips(partition, vm);
     }
     // 0: the frequency as the kernel knows it now. The default is what KVM saw when it was
     // initialised, before the kernel refined it; where hardware cannot scale the TSC, KVM refuses
@@ -185,6 +202,7 @@ static int kvm_partition_new(const struct vtl2_config *config, struct partition 
     partition->vm_fd = -1;
     partition->vp_count = config->vp_count;
     partition->halt_exits = config->halt_exits;
+    partition->split = config->own_chips;
     partition->kvm_fd = result = kvm_open();
     if (result < 0) {
         goto fail;
@@ -210,8 +228,7 @@ fail:
 }
 
 static uint32_t kvm_features(const struct partition *partition) {
-    (void)partition;
-    return VTL2_HAS_LOCAL_APIC | VTL2_HAS_IOAPIC | VTL2_HAS_PIT;
+    return VTL2_HAS_LOCAL_APIC | (partition->split ? 0 : VTL2_HAS_IOAPIC | VTL2_HAS_PIT);
 }
 
 static int kvm_map(struct partition *partition, struct gpa_range range, void *host,
@@ -251,6 +268,35 @@ static int kvm_send_msi(struct partition *partition, uint64_t address, uint32_t 
     return result < 0 ? result : 0;
 }
 
+/// Each pin stands in KVM's table as the message it sends: for level-triggered vectors in there the
+/// end of the interrupt is an exit.
+static int kvm_ioapic_route(struct partition *partition, uint32_t pin, uint64_t address,
+                            uint32_t data) {
+    _Alignas(struct kvm_irq_routing)
+        uint8_t buffer[sizeof(struct kvm_irq_routing) +
+                       KVM_IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)] = {0};
+    struct kvm_irq_routing *table = (struct kvm_irq_routing *)buffer;
+
+    if (pin >= KVM_IOAPIC_PINS) {
+        return -EINVAL;
+    }
+    partition->routes[pin] = (struct kvm_msi_route){.address = address, .data = data};
+    for (uint32_t i = 0; i < KVM_IOAPIC_PINS; i++) {
+        const struct kvm_msi_route *route = &partition->routes[i];
+
+        if (route->data & MSI_LEVEL) {
+            table->entries[table->nr++] = (struct kvm_irq_routing_entry){
+                .gsi = i,
+                .type = KVM_IRQ_ROUTING_MSI,
+                .u.msi = {.address_lo = (uint32_t)route->address,
+                          .address_hi = (uint32_t)(route->address >> 32),
+                          .data = route->data},
+            };
+        }
+    }
+    return kvm_ioctl(partition->vm_fd, KVM_SET_GSI_ROUTING, table);
+}
+
 /// The VPs still hold the old VM; each moves to the new one in its vp_reset().
 static int kvm_reset(struct partition *partition) {
     int vm = make_vm(partition);
@@ -258,6 +304,7 @@ static int kvm_reset(struct partition *partition) {
     if (vm < 0) {
         return vm;
     }
+    memset(partition->routes, 0, sizeof(partition->routes));
     // A late interrupt from another thread meets either VM or a closed descriptor: all harmless.
     close(atomic_exchange(&partition->vm_fd, vm));
     return 0;
@@ -280,6 +327,9 @@ const struct vtl2_ops vtl2_kvm = {
     .vp_settle = kvm_vp_settle,
     .vp_kick = kvm_vp_kick,
     .vp_wake_flag = kvm_vp_wake_flag,
+    .extint_line = kvm_vp_extint_line,
+    .extint_inject = kvm_vp_extint_inject,
+    .ioapic_route = kvm_ioapic_route,
     .vp_get_registers = kvm_vp_get_registers,
     .vp_set_registers = kvm_vp_set_registers,
 };

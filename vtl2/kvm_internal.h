@@ -12,6 +12,7 @@
 #define KVM_MAX_VPS        64u
 #define KVM_MAX_SLOTS      16u
 #define KVM_CPUID_CAPACITY 160u
+#define KVM_IOAPIC_PINS    24u
 
 /// struct kvm_cpuid2 with room: its flexible array cannot be embedded in ISO C.
 struct kvm_cpuid_table {
@@ -33,7 +34,12 @@ struct partition {
     _Atomic int vm_fd; ///< replaced by reset
     uint32_t vp_count;
     bool halt_exits;
-    size_t run_bytes; ///< of each VP's shared page area
+    bool split; ///< KVM emulates the local APICs only
+    struct kvm_msi_route {
+        uint64_t address;
+        uint32_t data;
+    } routes[KVM_IOAPIC_PINS]; ///< of the VMM's IOAPIC; split only
+    size_t run_bytes;          ///< of each VP's shared page area
     uint32_t slot_count;
     struct kvm_slot slots[KVM_MAX_SLOTS];
     struct kvm_cpuid_table cpuid; ///< as KVM supports it, VP-independent part fixed
@@ -45,6 +51,7 @@ struct vp {
     int fd;
     struct kvm_run *run;       ///< mapped at one address for the VP's life, also across resets
     enum vp_exit_kind pending; ///< exit whose result the next entry hands to KVM
+    bool extint;               ///< the PICs' INTR line; split only
     pthread_t thread;
 };
 
@@ -58,6 +65,8 @@ int kvm_vp_run(struct vp *vp, struct vp_exit *exit);
 int kvm_vp_settle(struct vp *vp, struct vp_exit *exit);
 void kvm_vp_kick(struct vp *vp);
 volatile uint8_t *kvm_vp_wake_flag(struct vp *vp);
+int kvm_vp_extint_line(struct vp *vp, bool level);
+int kvm_vp_extint_inject(struct vp *vp, uint8_t vector);
 int kvm_vp_get_registers(struct vp *vp, struct vp_registers *out);
 int kvm_vp_set_registers(struct vp *vp, const struct vp_registers *in);
 

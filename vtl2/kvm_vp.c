@@ -264,10 +264,7 @@ static void finish(struct vp *vp, const struct vp_exit *exit) {
     vp->pending = VP_EXIT_NONE;
 }
 
-int kvm_vp_run(struct vp *vp, struct vp_exit *exit) {
-    if (vp->pending != VP_EXIT_NONE) {
-        finish(vp, exit);
-    }
+static int enter(struct vp *vp, struct vp_exit *exit) {
     if (syscall(SYS_ioctl, vp->fd, KVM_RUN, 0) < 0) { // the C library's ioctl() does more
         // EAGAIN: a VP that waits for SIPI was woken for something else.
         if (errno == EINTR || errno == EAGAIN) {
@@ -282,12 +279,42 @@ int kvm_vp_run(struct vp *vp, struct vp_exit *exit) {
     return 0;
 }
 
+int kvm_vp_run(struct vp *vp, struct vp_exit *exit) {
+    if (vp->pending != VP_EXIT_NONE) {
+        finish(vp, exit);
+    }
+    if (vp->extint && vp->run->ready_for_interrupt_injection) {
+        exit->kind = VP_EXIT_EXTINT;
+        return 0;
+    }
+    vp->run->request_interrupt_window = vp->extint;
+    return enter(vp, exit);
+}
+
+// KVM says when its local APIC lets an interrupt of the PICs through (LINT0 or APIC off) and the
+// processor takes one: section 5, ready_for_interrupt_injection.
+
+int kvm_vp_extint_line(struct vp *vp, bool level) {
+    vp->extint = level;
+    return 0;
+}
+
+int kvm_vp_extint_inject(struct vp *vp, uint8_t vector) {
+    struct kvm_interrupt interrupt = {.irq = vector};
+
+    vp->run->ready_for_interrupt_injection = 0; // one at a time: KVM sets it anew when it was taken
+    return kvm_ioctl(vp->fd, KVM_INTERRUPT, &interrupt);
+}
+
 int kvm_vp_settle(struct vp *vp, struct vp_exit *exit) {
     int result;
 
+    if (vp->pending != VP_EXIT_NONE) {
+        finish(vp, exit);
+    }
     // Stays set: clearing it could swallow a wake-up; the next vp_run returns once for nothing.
     __atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    result = kvm_vp_run(vp, exit);
+    result = enter(vp, exit);
     if (exit->kind == VP_EXIT_WAKE) {
         exit->kind = VP_EXIT_NONE;
     }

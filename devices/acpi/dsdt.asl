@@ -14,6 +14,13 @@ DefinitionBlock ("", "DSDT", 2, "PARAPT", "PARAPET", 1)
     // S5 by PM1a_CNT.SLP_TYP 0 (ACPI_PM_SLP_TYP_S5); there is no PM1b.
     Name (\_S5, Package (4) { 0, 0, 0, 0 })
 
+    // The interrupt model (5.8.1): 0 the PICs, which is where a guest begins, 1 the IOAPIC.
+    Name (\PICM, 0)
+    Method (\_PIC, 1, NotSerialized)
+    {
+        PICM = Arg0
+    }
+
     Scope (\_SB)
     {
         Device (PCI0)
@@ -62,8 +69,9 @@ DefinitionBlock ("", "DSDT", 2, "PARAPT", "PARAPET", 1)
                 Return (ConcatenateResTemplate (CRS0, CRS1))
             }
 
-            // INTA of slot s is wired to GSI 16 + (s & 3); functions have no other pins.
-            Name (_PRT, Package (32)
+            // INTA of slot s is wired to GSI 16 + (s & 3), and for guests that use the PICs to one of
+            // their lines; functions have no other pins.
+            Name (PRTA, Package (32)
             {
                 Package (4) { 0x0000FFFF, 0, 0, 16 },
                 Package (4) { 0x0001FFFF, 0, 0, 17 },
@@ -98,6 +106,49 @@ DefinitionBlock ("", "DSDT", 2, "PARAPT", "PARAPET", 1)
                 Package (4) { 0x001EFFFF, 0, 0, 18 },
                 Package (4) { 0x001FFFFF, 0, 0, 19 }
             })
+            Name (PRTP, Package (32)
+            {
+                Package (4) { 0x0000FFFF, 0, 0, 5 },
+                Package (4) { 0x0001FFFF, 0, 0, 10 },
+                Package (4) { 0x0002FFFF, 0, 0, 11 },
+                Package (4) { 0x0003FFFF, 0, 0, 7 },
+                Package (4) { 0x0004FFFF, 0, 0, 5 },
+                Package (4) { 0x0005FFFF, 0, 0, 10 },
+                Package (4) { 0x0006FFFF, 0, 0, 11 },
+                Package (4) { 0x0007FFFF, 0, 0, 7 },
+                Package (4) { 0x0008FFFF, 0, 0, 5 },
+                Package (4) { 0x0009FFFF, 0, 0, 10 },
+                Package (4) { 0x000AFFFF, 0, 0, 11 },
+                Package (4) { 0x000BFFFF, 0, 0, 7 },
+                Package (4) { 0x000CFFFF, 0, 0, 5 },
+                Package (4) { 0x000DFFFF, 0, 0, 10 },
+                Package (4) { 0x000EFFFF, 0, 0, 11 },
+                Package (4) { 0x000FFFFF, 0, 0, 7 },
+                Package (4) { 0x0010FFFF, 0, 0, 5 },
+                Package (4) { 0x0011FFFF, 0, 0, 10 },
+                Package (4) { 0x0012FFFF, 0, 0, 11 },
+                Package (4) { 0x0013FFFF, 0, 0, 7 },
+                Package (4) { 0x0014FFFF, 0, 0, 5 },
+                Package (4) { 0x0015FFFF, 0, 0, 10 },
+                Package (4) { 0x0016FFFF, 0, 0, 11 },
+                Package (4) { 0x0017FFFF, 0, 0, 7 },
+                Package (4) { 0x0018FFFF, 0, 0, 5 },
+                Package (4) { 0x0019FFFF, 0, 0, 10 },
+                Package (4) { 0x001AFFFF, 0, 0, 11 },
+                Package (4) { 0x001BFFFF, 0, 0, 7 },
+                Package (4) { 0x001CFFFF, 0, 0, 5 },
+                Package (4) { 0x001DFFFF, 0, 0, 10 },
+                Package (4) { 0x001EFFFF, 0, 0, 11 },
+                Package (4) { 0x001FFFFF, 0, 0, 7 }
+            })
+            Method (_PRT, 0, NotSerialized)
+            {
+                If (\PICM == 0)
+                {
+                    Return (PRTP)
+                }
+                Return (PRTA)
+            }
 
             Device (COM1)
             {

@@ -29,6 +29,18 @@ test_disks() {
     echo "PT disks${found:- none}"
 }
 
+# PATTERN MINIMUM NAME: how many interrupts came on the lines of /proc/interrupts that match.
+test_interrupts() {
+    count=$(grep -E "$1" /proc/interrupts |
+        awk '{ for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { print n + 0 }')
+    if [ "$count" -ge "$2" ]; then
+        echo "PT pass interrupts-$3 $count"
+    else
+        echo "PT fail interrupts-$3 $count, expected at least $2: $(grep -E "$1" /proc/interrupts | tr -s ' \n' ' ')"
+    fi
+}
+
+test_show_interrupts() { cat /proc/interrupts; }
 test_dmesg() { dmesg | tail -n "${1:-40}"; }
 test_iomem() { grep -E 'System RAM|Reserved' /proc/iomem; }
 test_poweroff() { echo "PT done"; poweroff -f; }

@@ -43,6 +43,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config.console, CONFIG_CONSOLE_VIRTIO);
     assert_string_equal(config.console_backend, "/dev/hvc0");
     assert_true(config.rng);
+    assert_false(config.own_chips);
     assert_true(config.halt_exits);
     assert_false(config.tpm_enabled);
     assert_int_equal(config_check(&config, "t.json", &error), 0);
@@ -55,7 +56,8 @@ static void test_every_key(void **state) {
         apply("{\"$schema\":\"x\",\"log_level\":\"debug\",\"guest\":{\"vps\":4,\"memory\":\"1G\","
               "\"kernel\":\"k\",\"initrd\":\"i\",\"command_line\":\"a\",\"command_line_append\":"
               "\"b\",\"on_reset\":\"stop\",\"on_crash\":\"restart\",\"halt_exits\":false,\"rng\":"
-              "false},\"console\":{\"kind\":\"serial\",\"backend\":\"stdio\"},\"serial\":{"
+              "false,\"own_chips\":true},\"console\":{\"kind\":\"serial\",\"backend\":\"stdio\"},"
+              "\"serial\":{"
               "\"backend\":\"/s\"},\"tpm\":{\"enabled\":true,\"state\":\"/t\"},\"disks\":[{"
               "\"path\":\"/d\",\"serial\":\"s\",\"read_only\":true,\"buffered\":true},{"
               "\"nvme_serial\":\"n\"}],\"host_may_set\":[\"disks\",\"guest.vps\"]}"),
@@ -69,6 +71,7 @@ static void test_every_key(void **state) {
     assert_int_equal(config.on_crash, CONFIG_CRASH_RESTART);
     assert_false(config.halt_exits);
     assert_false(config.rng);
+    assert_true(config.own_chips);
     assert_int_equal(config.console, CONFIG_CONSOLE_SERIAL);
     assert_string_equal(config.serial_backend, "/s");
     assert_true(config.tpm_enabled);
