@@ -9,7 +9,9 @@
 #   build/host   host: igvmtool                     build/fuzz   host, clang + libFuzzer
 # and loader/ and tools/minihost/ freestanding into build/bare (their own build.mk).
 
-B := build
+# The user's B=name of `make bench`; here B is the build folder.
+BENCH_NAME := $(if $(filter command environment,$(firstword $(origin B))),$(B))
+override B := build
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -209,7 +211,7 @@ prove: ## the CBMC proofs
 lint: setup-test ## format, clang-tidy, cppcheck, self-standing headers, licence lines
 	@tests/lint.sh
 bench: setup-test $(B)/parapet.igvm $(B)/bare/minihost ## measure; table here and in build/bench.json (B=name for one)
-	@tests/bench/run.sh
+	@B='$(BENCH_NAME)' tests/bench/run.sh
 clean: ## remove build/ (the cache stays)
 	$(Q)rm -rf $(B)
 
