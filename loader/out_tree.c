@@ -97,12 +97,14 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
     return rc == 0 ? put_text(fdt, "shim-log", spec->log, spec->log_bytes) : rc;
 }
 
-/// What Linux without ACPI needs to find its processors. APIC ids are VP indices.
+/// What Linux without ACPI needs to find its processors, in the root node; of_have_populated_dt()
+/// looks for the root's "compatible". APIC ids are VP indices.
 static int put_cpus(void *fdt, uint32_t vp_count) {
     char name[16] = "cpu@";
     int rc;
 
-    if ((rc = fdt_begin_node(fdt, "cpus")) != 0 ||
+    if ((rc = fdt_property_string(fdt, "compatible", "parapet,vsm")) != 0 || // or it is no tree
+        (rc = fdt_begin_node(fdt, "cpus")) != 0 ||
         (rc = fdt_property_u32(fdt, "#address-cells", 1)) != 0 ||
         (rc = fdt_property_u32(fdt, "#size-cells", 0)) != 0) {
         return rc;

@@ -174,10 +174,11 @@ static void verify_and_parse_kernel(void) {
                (unsigned long)boot.kernel_run.start, (unsigned long)boot.kernel_run.end);
 }
 
-/// In VTL mode Linux learns about the machine from the device tree, and mshv_vtl cannot switch
-/// extended state (hv_vtl_early_init). The measured line is in a copy of ours.
+/// mshv_vtl cannot switch extended state (hv_vtl_early_init). Not "acpi=off": without MP tables
+/// Linux then gives up the local APIC too (acpi_mps_check); there is no RSDP to be found, which
+/// turns ACPI off as well, and the device tree counts. The measured line is in a copy of ours.
 static void add_platform_options(char *line, size_t size_bytes) {
-    static const char options[] = " acpi=off noxsave";
+    static const char options[] = " noxsave";
     size_t length = strlen(line); // config_check has seen its end
 
     if (size_bytes - length < sizeof(options)) {
