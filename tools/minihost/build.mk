@@ -4,7 +4,7 @@
 
 # svm/ is not pure, but for its nested page tables.
 MINIHOST_PURE_SRC := tools/minihost/machine.c tools/minihost/place.c tools/minihost/host_dt.c \
-    tools/minihost/svm/npt.c
+    tools/minihost/svm/npt.c $(wildcard tools/minihost/vsm/*.c)
 MINIHOST_SVM_SRC := $(filter-out $(MINIHOST_PURE_SRC),$(wildcard tools/minihost/svm/*.c)) \
     $(wildcard tools/minihost/svm/*.S)
 # Pure parts of the product's own: interrupt controllers, timers, the instruction emulator.

@@ -10,9 +10,15 @@
 
 #define VSM_PAT_RESET UINT64_C(0x0007040600070406)
 
+// Where the VTL call and VTL return code stand in the hypercall page.
+#define VSM_CODE_OFFSET_CALL   0x0fu
+#define VSM_CODE_OFFSET_RETURN 0x26u
+
 // partition.c
 /// Whatever runs on the other CPUs comes out and looks at its state anew.
 void vsm_kick_others(struct vsm_vp *vp);
+/// Something waits for a VP's VTL0: makes it look, unless it will anyway before VTL0 runs again.
+void vsm_kick_vtl0(struct vsm_vp *vp);
 /// VTL0 of a VP back to its power-on or INIT state; is_init keeps what INIT keeps. Its APIC is not
 /// touched. Waits for a start-up message unless it is the BSP's.
 void vsm_reset_vtl0(struct vsm_vp *vp, bool is_init);
@@ -21,8 +27,15 @@ enum vsm_next vsm_fail(struct vsm_vp *vp, const char *what);
 void vsm_print_state(struct vsm_vp *vp, unsigned vtl);
 
 /// RSP of a VTL: the active one's lives in gpr.
-static inline uint64_t *vsm_rsp(struct vsm_vp *vp, unsigned vtl) {
-    return vtl == vp->active_vtl ? &vp->gpr[VSM_RSP] : &vp->vtl[vtl].vmcb->save.rsp;
+static inline uint64_t vsm_rsp(const struct vsm_vp *vp, unsigned vtl) {
+    return vtl == vp->active_vtl ? vp->gpr[VSM_RSP] : vp->vtl[vtl].vmcb->save.rsp;
+}
+static inline void vsm_set_rsp(struct vsm_vp *vp, unsigned vtl, uint64_t value) {
+    if (vtl == vp->active_vtl) {
+        vp->gpr[VSM_RSP] = value;
+    } else {
+        vp->vtl[vtl].vmcb->save.rsp = value;
+    }
 }
 static inline unsigned vsm_cpl(const struct svm_vmcb *vmcb) {
     return (vmcb->save.ss.attributes & SVM_SEGMENT_DPL_MASK) >> SVM_SEGMENT_DPL_SHIFT;
@@ -63,6 +76,7 @@ int vsm_msr_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t valu
 bool vsm_set_efer(struct svm_vmcb *vmcb, uint64_t value);
 
 // registers.c
+#define VSM_HYPERVISOR VSM_VTL_COUNT ///< as caller_vtl: minihost itself
 /// vtl's register of this VP, as from caller_vtl. HV_STATUS_*.
 uint16_t vsm_register_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
                           struct hv_register_value *value);
@@ -99,6 +113,8 @@ void vsm_inject_exception(struct vsm_vp *vp, uint8_t vector, bool has_error_code
 void vsm_keep_interrupted_event(struct vsm_vp *vp);
 /// Before VTL0 is entered: what it is given, or why it waits.
 enum vsm_next vsm_prepare_vtl0(struct vsm_vp *vp);
+/// Leaves a message or event flag for a VP's VTL0; any CPU. -1: no room now.
+int vsm_send_mail(struct vsm_vp *vp, const struct vsm_mail *mail);
 /// VTL0 executed HLT.
 enum vsm_next vsm_halt(struct vsm_vp *vp);
 /// EVENTINJ for a register value that VTL2 wrote; 0: nothing pending. False: not possible.

@@ -106,10 +106,13 @@ struct vsm_vp {
     // VTL0's state between the VMCB's and the APIC's, see vsm/inject.c.
     bool halted;             ///< waits in HLT
     bool nmi_masked;         ///< an NMI was injected, its IRET is intercepted
+    bool nmi_unmasks;        ///< that IRET was seen: the next exit ends the masking
     uint64_t deliverability; ///< HvRegisterDeliverabilityNotifications
     uint64_t pending_event;  ///< HvRegisterPendingEvent0 as event injection, 0: none
+    uint64_t event_cr2;      ///< CR2 that goes with pending_event
     uint64_t reinject;       ///< what an exit interrupted, as event injection, 0: none
     uint64_t reg_page_msr;   ///< HvRegisterRegPage of VTL2
+    uint64_t invalid_rip;    ///< RIP + 1 of the last state that the processor refused
     uint64_t switches;       ///< VTL switches, for the benchmark
     // A hypercall's input, copied once, and its output; 8-byte aligned.
     uint64_t input[PAGE_SIZE_4K / 8];

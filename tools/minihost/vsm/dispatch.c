@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//
+// What an exit means: the dispatcher, one switch per VTL (APM vol. 2, appendix C for the codes).
+//
+// Instruction lengths: QEMU reports none, so the plain encodings' are taken (prefixes that mean
+// nothing to these instructions are not written by any compiler).
+#include "tools/minihost/vsm/internal.h"
+
+#include "tools/minihost/vsm/vtl0_apic.h"
+
+#include <errno.h>
+
+#define LENGTH_CPUID 2u
+#define LENGTH_MSR   2u
+#define VECTOR_UD    6u
+#define VECTOR_GP    13u
+
+static enum vsm_next undefined_instruction(struct vsm_vp *vp) {
+    vsm_inject_exception(vp, VECTOR_UD, false, 0, 0);
+    return VSM_RUN;
+}
+
+static enum vsm_next general_protection(struct vsm_vp *vp) {
+    vsm_inject_exception(vp, VECTOR_GP, true, 0, 0);
+    return VSM_RUN;
+}
+
+static bool is_cpuid_intercepted(const struct vsm_partition *partition, uint32_t leaf) {
+    for (uint32_t i = 0; i < partition->cpuid_intercept_count; i++) {
+        if (partition->cpuid_intercept[i] == leaf) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum vsm_next handle_cpuid(struct vsm_vp *vp) {
+    uint32_t in[4] = {(uint32_t)vp->gpr[VSM_RAX], (uint32_t)vp->gpr[VSM_RBX],
+                      (uint32_t)vp->gpr[VSM_RCX], (uint32_t)vp->gpr[VSM_RDX]};
+    uint32_t out[4];
+
+    vsm_cpuid(vp, vp->active_vtl, in[0], in[2], out);
+    if (vp->active_vtl == VSM_GUEST_VTL && is_cpuid_intercepted(vp->partition, in[0])) {
+        return vsm_intercept_cpuid(vp, in, out);
+    }
+    vp->gpr[VSM_RAX] = out[0];
+    vp->gpr[VSM_RBX] = out[1];
+    vp->gpr[VSM_RCX] = out[2];
+    vp->gpr[VSM_RDX] = out[3];
+    vsm_skip(vp, LENGTH_CPUID);
+    return VSM_RUN;
+}
+
+static enum vsm_next handle_msr(struct vsm_vp *vp) {
+    struct svm_vmcb *vmcb = vp->vtl[vp->active_vtl].vmcb;
+    uint32_t index = (uint32_t)vp->gpr[VSM_RCX];
+    bool is_write = vmcb->control.exit_info_1 & 1;
+    uint64_t value = (uint32_t)vp->gpr[VSM_RAX] | vp->gpr[VSM_RDX] << 32;
+    int rc = is_write ? vsm_msr_write(vp, vp->active_vtl, index, value)
+                      : vsm_msr_read(vp, vp->active_vtl, index, &value);
+
+    if (rc == -ENOENT && vp->active_vtl == VSM_GUEST_VTL &&
+        (vp->partition->intercepts & (1u << HV_INTERCEPT_MSR))) {
+        return vsm_intercept_msr(vp, index, is_write, value);
+    }
+    if (rc) {
+        return general_protection(vp);
+    }
+    if (!is_write) {
+        vp->gpr[VSM_RAX] = (uint32_t)value;
+        vp->gpr[VSM_RDX] = value >> 32;
+    }
+    vsm_skip(vp, LENGTH_MSR);
+    return vp->partition->stop == VSM_STOP_NONE ? VSM_RUN : VSM_STOP;
+}
+
+static enum vsm_next handle_memory(struct vsm_vp *vp) {
+    uint64_t gpa = vp->vtl[VSM_GUEST_VTL].vmcb->control.exit_info_2;
+
+    if (vsm_apic_owns_page(vp, gpa & ~UINT64_C(0xfff))) {
+        switch (vsm_apic_mmio(vp)) {
+        case VSM_APIC_MMIO_DONE:
+        case VSM_APIC_MMIO_FAULT:
+            return VSM_RUN;
+        case VSM_APIC_MMIO_UNHANDLED:
+            break;
+        }
+    }
+    return vsm_intercept_memory(vp);
+}
+
+/// A control register that the processor refuses ends here instead of in #GP (QEMU). A second one
+/// without an instruction in between means that minihost itself built a bad state.
+static enum vsm_next handle_invalid(struct vsm_vp *vp) {
+    if (vp->invalid_rip == vp->vtl[vp->active_vtl].vmcb->save.rip + 1) {
+        return vsm_fail(vp, "the processor refuses a VP's state");
+    }
+    vp->invalid_rip = vp->vtl[vp->active_vtl].vmcb->save.rip + 1;
+    return general_protection(vp);
+}
+
+static enum vsm_next handle_common(struct vsm_vp *vp, uint64_t code) {
+    switch (code) {
+    case SVM_EXIT_NMI: // minihost's own call: what it is about is seen before the next entry
+        return VSM_RUN;
+    case SVM_EXIT_CPUID:
+        return handle_cpuid(vp);
+    case SVM_EXIT_MSR:
+        return handle_msr(vp);
+    case SVM_EXIT_VMMCALL:
+        return vsm_hypercall(vp);
+    case SVM_EXIT_VMRUN:
+    case SVM_EXIT_VMLOAD:
+    case SVM_EXIT_VMSAVE:
+    case SVM_EXIT_STGI:
+    case SVM_EXIT_CLGI:
+    case SVM_EXIT_SKINIT:
+    case SVM_EXIT_INVLPGA:
+        return undefined_instruction(vp);
+    case SVM_EXIT_INVALID:
+        return handle_invalid(vp);
+    default:
+        return vsm_fail(vp, "an exit that nobody asked for");
+    }
+}
+
+static enum vsm_next handle_vtl2(struct vsm_vp *vp, uint64_t code) {
+    if (code == SVM_EXIT_SHUTDOWN) { // how a kernel without firmware restarts
+        vp->partition->stop = VSM_STOP_RESET;
+        return VSM_STOP;
+    }
+    return handle_common(vp, code);
+}
+
+static enum vsm_next handle_vtl0(struct vsm_vp *vp, uint64_t code) {
+    struct svm_control *control = &vp->vtl[VSM_GUEST_VTL].vmcb->control;
+
+    if (code >= SVM_EXIT_EXCEPTION && code < SVM_EXIT_EXCEPTION + 32) {
+        return vsm_intercept_exception(vp, (uint8_t)(code - SVM_EXIT_EXCEPTION));
+    }
+    switch (code) {
+    case SVM_EXIT_INTR:
+        return vsm_enter_vtl2(vp, HV_VTL_ENTRY_INTERRUPT);
+    case SVM_EXIT_VINTR: // the window is open: vsm_prepare_vtl0() decides what goes through it
+        control->int_ctl &= ~SVM_INT_V_IRQ;
+        return VSM_RUN;
+    case SVM_EXIT_IRET: // the NMI's handler ends with this instruction
+        control->intercept &= ~SVM_INTERCEPT_IRET;
+        vp->nmi_unmasks = true;
+        return VSM_RUN;
+    case SVM_EXIT_HLT:
+        return vsm_halt(vp);
+    case SVM_EXIT_IOIO:
+        return vsm_intercept_io(vp);
+    case SVM_EXIT_NPF:
+        return handle_memory(vp);
+    case SVM_EXIT_SHUTDOWN:
+        return vsm_intercept_shutdown(vp);
+    case SVM_EXIT_MONITOR:
+    case SVM_EXIT_MWAIT:
+    case SVM_EXIT_MWAIT_ARMED:
+        return undefined_instruction(vp);
+    default:
+        return handle_common(vp, code);
+    }
+}
+
+enum vsm_next vsm_handle_exit(struct vsm_vp *vp) {
+    struct svm_control *control = &vp->vtl[vp->active_vtl].vmcb->control;
+    uint64_t code = control->exit_code;
+
+    if ((uint32_t)code == SVM_EXIT_INVALID) {
+        code = SVM_EXIT_INVALID; // QEMU writes 32 bits
+    } else {
+        vp->invalid_rip = 0;
+    }
+    if (vp->active_vtl == VSM_PARAVISOR) {
+        control->event_injection = 0;
+        return handle_vtl2(vp, code);
+    }
+    vsm_keep_interrupted_event(vp);
+    return handle_vtl0(vp, code);
+}
+
+enum vsm_next vsm_before_entry(struct vsm_vp *vp) {
+    if (vp->partition->stop != VSM_STOP_NONE) {
+        return VSM_STOP;
+    }
+    if (vp->active_vtl == VSM_PARAVISOR) {
+        return __atomic_load_n(&vp->vtl[VSM_PARAVISOR].running, __ATOMIC_ACQUIRE) ? VSM_RUN
+                                                                                  : VSM_IDLE;
+    }
+    return vsm_prepare_vtl0(vp);
+}
+
+enum vsm_next vsm_woken(struct vsm_vp *vp, bool physical_pending) {
+    if (vp->active_vtl == VSM_GUEST_VTL && physical_pending) {
+        return vsm_enter_vtl2(vp, HV_VTL_ENTRY_INTERRUPT);
+    }
+    return vsm_before_entry(vp);
+}
