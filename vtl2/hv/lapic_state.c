@@ -44,10 +44,10 @@ int hv_lapic_load(struct hv_lapic *lapic, const struct hv_lapic_state *in) {
         (in->dfr & APIC_DFR_FIXED) != APIC_DFR_FIXED ||
         ((in->esr | in->esr_new) & ~APIC_ESR_MASK) || (in->icr_low & ~APIC_ICR_MASK) != 0 ||
         (low & 0xFFFF) != 0 || (in->timer_divide & ~APIC_DIVIDE_MASK) != 0 ||
-        in->timer_running > 1 || (in->timer_running && in->timer_initial == 0) ||
-        in->activity > HV_VP_WAIT_FOR_SIPI || in->nmi_pending > 1 || in->lint_level[0] > 1 ||
-        in->lint_level[1] > 1 || (in->reserved[0] | in->reserved[1] | in->reserved[2]) != 0 ||
-        !lvt_is_legal(lapic, in)) {
+        in->timer_running > 1 || in->timer_start >> 62 != 0 ||
+        (in->timer_running && in->timer_initial == 0) || in->activity > HV_VP_WAIT_FOR_SIPI ||
+        in->nmi_pending > 1 || in->lint_level[0] > 1 || in->lint_level[1] > 1 ||
+        (in->reserved[0] | in->reserved[1] | in->reserved[2]) != 0 || !lvt_is_legal(lapic, in)) {
         return -EINVAL;
     }
     if (lapic->config.tsc_hz == 0 && in->tsc_deadline != 0) {
