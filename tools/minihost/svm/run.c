@@ -33,7 +33,6 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     if (vmcb->control.exit_code == SVM_EXIT_NMI) {
         cpu->armed_100ns = UINT64_MAX; // it may have been the timer's
         svm_take_nmi();
-        return VSM_RUN;
     }
     if (vtl == VSM_PARAVISOR && vmcb->control.exit_code == SVM_EXIT_NPF &&
         svm_memory_demand(vmcb->control.exit_info_2)) {

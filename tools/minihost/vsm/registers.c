@@ -309,6 +309,8 @@ static uint16_t set_activity(struct vsm_vp *vp, uint64_t low) {
         vp->deliverability = 0;
     }
     vp->halted = low & (HV_ACTIVITY_HALT_SUSPEND | HV_ACTIVITY_IDLE_SUSPEND);
+    hv_lapic_set_activity(&vp->vtl[VSM_GUEST_VTL].lapic,
+                          low & HV_ACTIVITY_STARTUP_SUSPEND ? HV_VP_WAIT_FOR_SIPI : HV_VP_RUNNING);
     __atomic_store_n(&vp->vtl[VSM_GUEST_VTL].running, !(low & HV_ACTIVITY_STARTUP_SUSPEND),
                      __ATOMIC_RELEASE);
     return HV_STATUS_SUCCESS;
