@@ -183,3 +183,15 @@ uint16_t vsm_call_cpuid_values(struct vsm_call *call) {
     }
     return status;
 }
+
+/// Power-off: Hyper-V takes this from its root partition, minihost from the VTL2 of its only one.
+uint16_t vsm_call_enter_sleep(struct vsm_call *call) {
+    uint32_t state;
+
+    memcpy(&state, call->input, sizeof(state));
+    if (state != 5) {
+        return HV_STATUS_INVALID_PARAMETER;
+    }
+    call->vp->partition->stop = VSM_STOP_POWER;
+    return HV_STATUS_SUCCESS;
+}

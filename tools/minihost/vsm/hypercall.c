@@ -42,6 +42,7 @@ static const struct call_entry calls[] = {
     {HV_CALL_TRANSLATE_VIRTUAL_ADDRESS,        BY_VTL2,           {32,  0, 16, false, false}, vsm_call_translate},
     {HV_CALL_POST_MESSAGE,                     BY_VTL0 | BY_VTL2, {256, 0,  0, false, false}, vsm_call_post_message},
     {HV_CALL_SIGNAL_EVENT,                     BY_VTL0 | BY_VTL2, {8,   0,  0, false, false}, vsm_call_signal_event},
+    {HV_CALL_ENTER_SLEEP_STATE,                BY_VTL2,           {4,   0,  0, false, false}, vsm_call_enter_sleep},
     {HV_CALL_ASSERT_VIRTUAL_INTERRUPT,         BY_VTL2,           {32,  0,  0, false, false}, vsm_call_assert_interrupt},
     {HV_CALL_START_VIRTUAL_PROCESSOR,          BY_VTL2,           {240, 0,  0, false, false}, vsm_call_start_vp},
     {HV_CALL_GET_VP_INDEX_FROM_APIC_ID,        BY_VTL0 | BY_VTL2, {16,  4,  4, true,  false}, vsm_call_index_from_apic_id},
@@ -224,6 +225,9 @@ static enum vsm_next run_call(struct vsm_vp *vp, const struct call_entry *entry,
     status = entry->run(&call);
     if (call.intercept) {
         return vsm_intercept_hypercall(vp);
+    }
+    if (vp->partition->stop != VSM_STOP_NONE) {
+        return VSM_STOP;
     }
     status = store_output(&call, &entry->shape, r->output, status);
     if (status == HV_STATUS_SUCCESS && entry->shape.is_rep && call.rep < call.layout.rep_count) {

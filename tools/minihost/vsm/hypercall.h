@@ -55,6 +55,7 @@ uint16_t vsm_call_enable_vp_vtl(struct vsm_call *call);
 uint16_t vsm_call_start_vp(struct vsm_call *call);
 uint16_t vsm_call_index_from_apic_id(struct vsm_call *call);
 uint16_t vsm_call_cpuid_values(struct vsm_call *call);
+uint16_t vsm_call_enter_sleep(struct vsm_call *call);
 
 // calls_memory.c
 uint16_t vsm_call_modify_protection(struct vsm_call *call);

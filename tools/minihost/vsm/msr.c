@@ -238,7 +238,7 @@ static void print_crash_text(struct vsm_vp *vp, unsigned vtl, uint64_t gpa, uint
         }
         text[part] = '\0';
         for (size_t i = 0; i < part; i++) {
-            if ((text[i] < ' ' && text[i] != '\n') || text[i] > '~') {
+            if (text[i] < ' ' || text[i] > '~') {
                 text[i] = '.';
             }
         }
@@ -246,7 +246,6 @@ static void print_crash_text(struct vsm_vp *vp, unsigned vtl, uint64_t gpa, uint
         gpa += part;
         left -= part;
     }
-    vp->partition->ops->log("\n");
 }
 
 static int write_crash_control(struct vsm_vp *vp, unsigned vtl, uint64_t value) {
