@@ -13,10 +13,12 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/serial.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -121,9 +123,20 @@ static void seed_entropy(void) {
     explicit_bzero(words, sizeof(words));
 }
 
+/// Without an interrupt controller for it, the serial port's interrupt never comes and writers wait
+/// for ever: with "no interrupt" Linux polls the port.
+static void poll_console(void) {
+    struct serial_struct port;
+
+    if (ioctl(STDERR_FILENO, TIOCGSERIAL, &port) == 0 && port.irq != 0) {
+        port.irq = 0;
+        (void)ioctl(STDERR_FILENO, TIOCSSERIAL, &port); // not a serial port: nothing to do
+    }
+}
+
 /// The driver of the trust levels, where the shim says that there are any: elsewhere its start
 /// fails, and on a kernel that is no guest of such a host it must not even be tried.
-static void load_modules(void) {
+static void prepare_vsm(void) {
     char platform[16] = {0};
     int fd = open(PLATFORM_PROPERTY, O_RDONLY | O_CLOEXEC);
     ssize_t got = fd < 0 ? 0 : read(fd, platform, sizeof(platform) - 1);
@@ -135,6 +148,7 @@ static void load_modules(void) {
     if (!on_vsm) {
         return;
     }
+    poll_console();
     fd = open(VTL_MODULE, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0) {
         log_write(LOG_ERROR, "init", "%s: %s", VTL_MODULE, strerror(errno));
@@ -198,7 +212,7 @@ int init_main(int argc, char **argv) {
     signal(SIGBUS, on_crash);
     mount_all();
     seed_entropy();
-    load_modules();
+    prepare_vsm();
     supervisor = start_supervisor();
     if (supervisor < 0) {
         end_machine("the supervisor cannot be started", RB_POWER_OFF);
