@@ -108,10 +108,11 @@ static bool send(struct ioapic *ioapic, uint32_t pin) {
 static void sync_pin(struct ioapic *ioapic, uint32_t pin) {
     struct ioapic_state *st = &ioapic->state;
     uint64_t *entry = &st->redirection[pin];
-    bool asserted = ioapic->pins >> pin & 1;
-    bool edge = asserted && !(st->seen >> pin & 1);
+    uint32_t bit = 1u << pin;
+    bool asserted = ioapic->pins & bit;
+    bool edge = asserted && !(st->seen & bit);
 
-    st->seen = (st->seen & ~(1u << pin)) | (uint32_t)asserted << pin;
+    st->seen = asserted ? st->seen | bit : st->seen & ~bit;
     if (*entry & RED_MASKED) {
         return;
     }
@@ -125,11 +126,13 @@ static void sync_pin(struct ioapic *ioapic, uint32_t pin) {
 }
 
 void ioapic_set_pin(struct ioapic *ioapic, uint32_t pin, bool level) {
+    uint32_t bit = 1u << (pin & 31);
+
     if (pin >= IOAPIC_PINS) {
         return;
     }
     pthread_mutex_lock(&ioapic->device.lock);
-    ioapic->pins = (ioapic->pins & ~(1u << pin)) | (uint32_t)level << pin;
+    ioapic->pins = level ? ioapic->pins | bit : ioapic->pins & ~bit;
     sync_pin(ioapic, pin);
     pthread_mutex_unlock(&ioapic->device.lock);
 }
