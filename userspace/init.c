@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define CPUID1_ECX_RDRAND (1u << 30)
@@ -51,6 +52,7 @@ static _Noreturn void end_machine(const char *why, int how) {
     log_write(how == RB_POWER_OFF ? LOG_INFO : LOG_WARN, "init", "%s; the machine %s", why,
               how == RB_POWER_OFF ? "powers off" : "restarts");
     sync();
+    tcdrain(STDERR_FILENO); // the last words are the ones that count
     if (on_vsm && how == RB_POWER_OFF) {
         vsm_power_off();
     }
@@ -124,14 +126,20 @@ static void seed_entropy(void) {
 }
 
 /// Without an interrupt controller for it, the serial port's interrupt never comes and writers wait
-/// for ever: with "no interrupt" Linux polls the port.
+/// for ever: with "no interrupt" Linux polls the port. It could not be started at its first
+/// opening, so nobody may keep it open.
 static void poll_console(void) {
     struct serial_struct port;
 
-    if (ioctl(STDERR_FILENO, TIOCGSERIAL, &port) == 0 && port.irq != 0) {
-        port.irq = 0;
-        (void)ioctl(STDERR_FILENO, TIOCSSERIAL, &port); // not a serial port: nothing to do
+    if (ioctl(STDERR_FILENO, TIOCGSERIAL, &port) < 0 || port.irq == 0) {
+        return; // not a serial port, or polled already
     }
+    port.irq = 0;
+    (void)ioctl(STDERR_FILENO, TIOCSSERIAL, &port);
+    for (int fd = 0; fd < 3; fd++) {
+        close(fd);
+    }
+    open_console();
 }
 
 /// The driver of the trust levels, where the shim says that there are any: elsewhere its start
