@@ -45,6 +45,7 @@ static void test_restart_is_possible(void **state) {
         KVM_RUN,
         KVM_SIGNAL_MSI,
         KVM_IRQ_LINE,
+        KVM_INTERRUPT,
         KVM_CREATE_VM,
         KVM_ENABLE_CAP,
         KVM_SET_TSS_ADDR,
