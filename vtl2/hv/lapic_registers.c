@@ -218,14 +218,13 @@ static void write_xapic(struct hv_lapic *lapic, struct hv_clock now, uint32_t re
 
 uint64_t hv_lapic_mmio_read(struct hv_lapic *lapic, struct hv_clock now, uint32_t off,
                             uint8_t size_bytes) {
-    uint32_t in_register = off % 16;
     uint64_t value;
 
-    if (off >= HV_LAPIC_BYTES || in_register >= 4) {
+    if (off >= HV_LAPIC_BYTES || off % 16 >= 4) {
         return 0;
     }
     hv_lapic_advance(lapic, now);
-    value = (uint64_t)read_xapic(lapic, now, off / 16) >> in_register * 8;
+    value = (uint64_t)read_xapic(lapic, now, off / 16) >> off % 4 * 8;
     return size_bytes >= 8 ? value : value & ((UINT64_C(1) << size_bytes * 8) - 1);
 }
 

@@ -52,7 +52,7 @@ void hv_lapic_advance(struct hv_lapic *lapic, struct hv_clock now) {
     }
     elapsed = elapsed_ticks(lapic, now);
     whole = whole_ticks(lapic);
-    if (elapsed < whole) {
+    if (elapsed < whole || whole == 0) { // a timer that runs has a count
         return;
     }
     if ((s->lvt[HV_LVT_TIMER] & APIC_LVT_PERIODIC) != 0) {
