@@ -47,13 +47,8 @@ uint16_t vsm_call_modify_protection(struct vsm_call *call) {
     spin_lock(&partition->lock);
     while (call->rep < call->rep_end && status == HV_STATUS_SUCCESS) {
         uint64_t page = page_at(call, call->rep);
-        int rc = page < MAX_GPA_PAGE
-                     ? partition->ops->protect(partition, page << PAGE_SHIFT_4K, in.map_flags)
-                     : -EINVAL;
+        int rc = partition->ops->protect(partition, page, in.map_flags);
 
-        if (rc == -ENOENT && in.map_flags == 0) {
-            rc = 0; // VTL0 has nothing there anyway
-        }
         if (rc) {
             status = rc == -ENOMEM ? HV_STATUS_INSUFFICIENT_MEMORY : HV_STATUS_INVALID_PARAMETER;
         } else {
@@ -62,7 +57,7 @@ uint16_t vsm_call_modify_protection(struct vsm_call *call) {
     }
     spin_unlock(&partition->lock);
     if (call->rep != first) {
-        vsm_kick_others(call->vp);
+        vsm_kick_others(call->vp, VSM_GUEST_VTL);
     }
     return status;
 }
@@ -89,8 +84,7 @@ uint16_t vsm_call_check_access(struct vsm_call *call) {
             return HV_STATUS_INVALID_PARAMETER;
         }
         if (vtl == VSM_GUEST_VTL) {
-            denied =
-                in.desired_access & ~partition->ops->protection(partition, page << PAGE_SHIFT_4K);
+            denied = in.desired_access & ~partition->ops->protection(partition, page);
         }
         if (denied) {
             result = HV_CHECK_SPARSE_MEMORY_INTERCEPT | denied << 8 | VSM_PARAVISOR << 12;
@@ -135,7 +129,7 @@ uint16_t vsm_call_translate(struct vsm_call *call) {
 // ---------------------------------------
 
 uint16_t vsm_call_flush(struct vsm_call *call) {
-    vsm_kick_others(call->vp);
+    vsm_kick_others(call->vp, call->vtl);
     return HV_STATUS_SUCCESS;
 }
 

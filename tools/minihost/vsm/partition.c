@@ -32,11 +32,16 @@
     (INTERCEPT_VTL2 | SVM_INTERCEPT_INTR | SVM_INTERCEPT_IOIO | SVM_INTERCEPT_HLT |                \
      SVM_INTERCEPT_MONITOR | SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_VINTR)
 
-void vsm_kick_others(struct vsm_vp *vp) {
+void vsm_kick_others(struct vsm_vp *vp, unsigned vtl) {
     struct vsm_partition *partition = vp->partition;
 
     for (uint32_t i = 0; i < partition->vp_count; i++) {
-        if (&partition->vps[i] != vp) {
+        if (&partition->vps[i] == vp) {
+            continue;
+        }
+        if (vtl == VSM_GUEST_VTL) {
+            vsm_kick_vtl0(&partition->vps[i]);
+        } else {
             partition->ops->kick(&partition->vps[i]);
         }
     }

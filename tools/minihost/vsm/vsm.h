@@ -131,9 +131,9 @@ struct vsm_ops {
     /// GPA = system-physical, but for overlays and what svm/ aliases.
     void *(*memory)(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, size_t size_bytes,
                     bool is_write);
-    /// What VTL0's nested page tables allow for a page: TLFS bits R 1, W 2, KX 4, UX 8.
-    /// -ENOMEM when no table is left. The change takes effect on this CPU at its next entry; the
-    /// caller kicks the others.
+    /// What VTL0's nested page tables allow for a page (its number): TLFS bits R 1, W 2, KX 4,
+    /// UX 8. -ENOENT where VTL0 has no RAM, -ENOMEM when no table is left. The change takes effect
+    /// on this CPU at its next entry; the caller kicks the others.
     int (*protect)(struct vsm_partition *partition, uint64_t gpa_page, uint32_t access);
     uint32_t (*protection)(struct vsm_partition *partition, uint64_t gpa_page);
     /// Lays page over gpa in one VTL's view, or takes it away (page NULL).
