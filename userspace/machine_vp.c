@@ -124,7 +124,7 @@ static void dispatch(struct machine_vp *vp) {
         break;
     case VP_EXIT_FAILED:
         crash_report(vp->machine->ops, vp->vp, vp->index, exit->failed.what, exit->failed.detail);
-        park(vp, MACHINE_WANT_ABORT);
+        park(vp, exit->failed.by_guest ? MACHINE_WANT_CRASH : MACHINE_WANT_ABORT);
         break;
     }
 }

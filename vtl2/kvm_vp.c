@@ -234,10 +234,13 @@ static void decode(struct vp *vp, struct vp_exit *exit) {
     case KVM_EXIT_FAIL_ENTRY:
         fail(exit, "the processor refused to enter the guest",
              run->fail_entry.hardware_entry_failure_reason, run->fail_entry.cpu, 0, 0);
+        exit->failed.by_guest = true; // it owns the state that was refused
         break;
     case KVM_EXIT_INTERNAL_ERROR:
         fail(exit, "KVM internal error", run->internal.suberror, run->internal.data[0],
              run->internal.data[1], run->internal.data[2]);
+        // Code or tables where no memory is, an instruction on MMIO that KVM does not know.
+        exit->failed.by_guest = true;
         break;
     case KVM_EXIT_SYSTEM_EVENT:
         fail(exit, "KVM system event", run->system_event.type, run->system_event.ndata, 0, 0);

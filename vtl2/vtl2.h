@@ -72,6 +72,7 @@ struct vp_exit_eoi {
 struct vp_exit_failed {
     const char *what; ///< constant text
     uint64_t detail[4];
+    bool by_guest; ///< the guest can bring this about: its crash, no failure of ours
 };
 
 struct vp_exit {
