@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../../.."
 mkdir -p "$(dirname "$out")"
 gcc -std=gnu17 -Wall -Wextra -Wshadow -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror \
     -O2 -I. -ffreestanding -nostdlib -static -fpie -no-pie -mno-red-zone -mgeneral-regs-only \
-    -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none \
+    -fno-toplevel-reorder -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none \
     -Wl,-T,tests/guest/bare/bare.lds -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
-    tests/guest/bare/start.S tests/guest/bare/bare.c tests/guest/bare/storm.c -o "$out.elf"
+    tests/guest/bare/*.S tests/guest/bare/*.c -o "$out.elf"
 objcopy -O binary -j .header -j .text -j .rodata -j .data "$out.elf" "$out"

@@ -82,8 +82,7 @@ common:
     push %r9
     push %r10
     push %r11
-    mov 72(%rsp), %rdi          // vector
-    lea 88(%rsp), %rsi          // RIP of the fault
+    lea 72(%rsp), %rdi          // struct fault_frame
     cld
     call on_exception
     pop %r11
@@ -98,9 +97,112 @@ common:
     add $16, %rsp               // vector and error code
     iretq
 
+// Every other vector: counts and acknowledges.
+    .globl interrupt_stub
+interrupt_stub:
+    push %rax
+    push %rcx
+    push %rdx
+    push %rsi
+    push %rdi
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    cld
+    call on_interrupt
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rdx
+    pop %rcx
+    pop %rax
+    iretq
+
+// int try_call(void (*fn)(void *), void *argument)
+    .globl try_call, try_fault
+try_call:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    sub $8, %rsp
+    mov %rsp, try_stack(%rip)
+    mov %rdi, %rax
+    mov %rsi, %rdi
+    call *%rax
+    xor %eax, %eax
+    jmp 1f
+try_fault:                      // on_exception() returns to here, on try_stack
+    mov last_fault(%rip), %eax
+    inc %eax
+1:  movq $0, try_stack(%rip)
+    add $8, %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+
+// VP 1: from its SIPI to long mode. Copied to other_home, below 1 MiB.
+    .globl other_code, other_code_end, other_tables
+    .set other_home, 0x10000
+    .code16
+other_code:
+    cli
+    mov %cs, %ax
+    mov %ax, %ds
+    lgdtl other_tables - other_code
+    mov %cr0, %eax
+    or $1, %eax
+    mov %eax, %cr0
+    ljmpl $0x20, $(other_home + other_32 - other_code)
+    .code32
+other_32:
+    mov $0x18, %eax
+    mov %eax, %ds
+    mov %eax, %es
+    mov %eax, %ss
+    mov $0x620, %eax            // PAE, OSFXSR, OSXMMEXCPT
+    mov %eax, %cr4
+    mov $page_root, %eax
+    mov %eax, %cr3
+    mov $0xc0000080, %ecx
+    rdmsr
+    or $0x100, %eax             // LME
+    wrmsr
+    mov %cr0, %eax
+    and $0x9ffffff3, %eax       // CD, NW, EM, TS
+    or $0x80000002, %eax        // PG, MP
+    mov %eax, %cr0
+    ljmpl $0x10, $other_64
+    .balign 8
+other_tables:                   // LGDT's operand: filled by other_start()
+    .word 0
+    .long 0
+other_code_end:
+    .code64
+other_64:
+    lea other_stack_end(%rip), %rsp
+    call other_main
+1:  hlt
+    jmp 1b
+
     .bss
+    .balign 16
+    .globl try_stack
+try_stack: .skip 8
     .balign 16
     .skip 32768
 stack_end:
+    .skip 16384
+other_stack_end:
 
     .section .note.GNU-stack, "", @progbits

@@ -116,45 +116,44 @@ static void store_any(uint64_t at, unsigned shape) {
     }
 }
 
-static uint32_t config_read(unsigned function, unsigned offset) {
+uint32_t pci_read(unsigned function, unsigned offset) {
     out32(PCI_ADDRESS, 0x80000000u | function << 8 | offset);
     return in32(PCI_DATA);
 }
 
-static void config_write(unsigned function, unsigned offset, uint32_t v) {
+void pci_write(unsigned function, unsigned offset, uint32_t v) {
     out32(PCI_ADDRESS, 0x80000000u | function << 8 | offset);
     out32(PCI_DATA, v);
 }
 
-/// Places every memory BAR of bus 0 in the window and switches decoding and bus mastering on.
-static uint64_t place_bars(uint64_t next) {
+uint64_t pci_place_bars(uint64_t next) {
     for (unsigned function = 0; function < 256; function++) {
-        if (config_read(function, 0) == 0xffffffffu) {
+        if (pci_read(function, 0) == 0xffffffffu) {
             continue;
         }
         for (unsigned bar = 0x10; bar < 0x28; bar += 4) {
-            uint32_t kind = config_read(function, bar);
-            config_write(function, bar, 0xffffffffu);
-            uint32_t mask = config_read(function, bar) & ~0xfu;
+            uint32_t kind = pci_read(function, bar);
+            pci_write(function, bar, 0xffffffffu);
+            uint32_t mask = pci_read(function, bar) & ~0xfu;
             if ((kind & 1) || mask == 0) {
                 continue;
             }
             uint64_t size = (uint32_t)(~mask + 1);
             next = (next + size - 1) & ~(size - 1);
-            config_write(function, bar, (uint32_t)next);
+            pci_write(function, bar, (uint32_t)next);
             next += size;
             if ((kind & 6) == 4) {
                 bar += 4;
-                config_write(function, bar, 0);
+                pci_write(function, bar, 0);
             }
         }
-        config_write(function, 4, 6);
+        pci_write(function, 4, 6);
     }
     return next;
 }
 
 void bare_mmio(uint64_t ram_end) {
-    uint64_t window = 0xc0000000u, end = place_bars(window), stores = 0;
+    uint64_t window = 0xc0000000u, end = pci_place_bars(window), stores = 0;
     fault_skip_bytes = 0;
     for (unsigned round = 0; round < 12000; round++) {
         uint64_t at;
@@ -198,15 +197,6 @@ void bare_behind_ram(uint64_t ram_end) {
 }
 
 // ---- the processor's own -----------------------------------------------------------------------
-
-static void write_msr(uint32_t msr, uint64_t v) {
-    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
-}
-
-static void read_msr(uint32_t msr) {
-    uint32_t low = 0, high = 0;
-    __asm__ volatile("rdmsr" : "+a"(low), "+d"(high) : "c"(msr) : "memory");
-}
 
 /// MSRs whose garbage ends this program rather than the host: EFER, the segment bases in use.
 static int is_own_msr(uint32_t msr) {
