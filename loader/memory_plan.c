@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LOW_MEMORY_END 0x100000ull // below 1 MiB holes are normal: VGA, option ROMs, BIOS
+#define LOW_PAGE_END   PAGE_SIZE_2M
 
 /// One e820 entry more, merged with its neighbour where it can be.
 static bool add_e820(struct memory_plan *plan, struct gpa_range range, uint32_t type) {
@@ -120,6 +121,33 @@ static const struct gpa_range *range_from(const struct gpa_range *table, uint32_
     return NULL;
 }
 
+/// VTL0's pool in e820. A region that begins below 1 MiB Linux marks busy at once
+/// (arch/x86/kernel/e820.c), and dax_hmem would not get it: the first 2 MiB are said apart, and the
+/// VMM gets at them in another way.
+static bool add_pool(struct memory_plan *plan, struct gpa_range range) {
+    struct gpa_range low = range;
+
+    if (range.start < LOW_MEMORY_END) { // the pool's ranges are 2 MiB aligned
+        low.end = LOW_PAGE_END;
+        range.start = LOW_PAGE_END;
+        if (!add_e820(plan, low, LINUX_E820_RESERVED)) {
+            return false;
+        }
+    }
+    return add_e820(plan, range, LINUX_E820_SOFT_RESERVED);
+}
+
+/// VTL0's ranges are soft-reserved: devices for userspace to map. An entry that begins below 1 MiB
+/// Linux keeps busy whatever its type, and with it all that it covers: the first 2 MiB are an entry
+/// of their own, plainly reserved (userspace/guest_ram.c maps them another way).
+static bool describe_vtl0(struct memory_plan *plan, struct gpa_range range) {
+    struct gpa_range low = overlap(range, (struct gpa_range){0, PAGE_SIZE_2M});
+    struct gpa_range high = overlap(range, (struct gpa_range){PAGE_SIZE_2M, UINT64_MAX});
+
+    return add_e820(plan, low, LINUX_E820_RESERVED) &&
+           add_e820(plan, high, LINUX_E820_SOFT_RESERVED);
+}
+
 /// Describes one RAM region of the map: VTL2's and VTL0's parts, and reserved between them.
 static bool describe_ram(struct memory_plan *plan, struct gpa_range region) {
     uint64_t at = region.start;
@@ -128,17 +156,15 @@ static bool describe_ram(struct memory_plan *plan, struct gpa_range region) {
         const struct gpa_range *vtl2 = range_from(plan->vtl2, plan->vtl2_count, at);
         const struct gpa_range *vtl0 = range_from(plan->vtl0, plan->vtl0_count, at);
         const struct gpa_range *next = vtl2;
-        uint32_t type = LINUX_E820_RAM;
 
         if (next == NULL || (vtl0 != NULL && vtl0->start < next->start)) {
             next = vtl0;
-            type = LINUX_E820_SOFT_RESERVED;
         }
         if (next == NULL || next->start >= region.end) {
             return add_e820(plan, (struct gpa_range){at, region.end}, LINUX_E820_RESERVED);
         }
         if (!add_e820(plan, (struct gpa_range){at, next->start}, LINUX_E820_RESERVED) ||
-            !add_e820(plan, *next, type)) {
+            !(next == vtl0 ? add_pool(plan, *next) : add_e820(plan, *next, LINUX_E820_RAM))) {
             return false;
         }
         at = next->end;

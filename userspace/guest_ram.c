@@ -4,6 +4,7 @@
 #include "userspace/guest_ram.h"
 
 #include "igvm/base/log.h"
+#include "vtl2/vsm/mshv_abi.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -105,6 +106,59 @@ static int add_dax(struct guest_ram *ram, const struct host_info *info, const ch
     return 0;
 }
 
+/// Gives Linux struct pages for [0, end), so that devices can be told to read and write there.
+static int add_struct_pages(uint64_t end) {
+    const struct mshv_vtl_memory memory = {.start_pfn = 0, .end_pfn = end >> PAGE_SHIFT_4K};
+    int fd = open(MSHV_DEVICE, O_RDWR | O_CLOEXEC), vtl = -1, result = 0;
+    char unused = 0;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    vtl = ioctl(fd, (int)MSHV_CREATE_VTL, &unused);
+    if (vtl < 0 || ioctl(vtl, (int)MSHV_ADD_VTL0_MEMORY, &memory) < 0) {
+        result = -errno;
+    }
+    if (vtl >= 0) {
+        close(vtl);
+    }
+    close(fd);
+    return result;
+}
+
+/// VTL0's memory below 2 MiB, which is no dax device (loader/memory_plan.c): the driver of the
+/// trust levels has a window to it.
+static int add_low(struct guest_ram *ram, const struct host_info *info) {
+    struct guest_ram_chunk *chunk = &ram->chunks[ram->chunk_count];
+    struct gpa_range low = {0, PAGE_SIZE_2M};
+    int result, fd;
+
+    if (!in_vtl0(info, low)) {
+        return 0;
+    }
+    if (ram->chunk_count == GUEST_RAM_MAX_CHUNKS) {
+        return -ENOSPC;
+    }
+    result = add_struct_pages(low.end);
+    if (result < 0) { // only transfers of disks there would fail
+        log_write(LOG_WARN, "memory", "%s: %s", MSHV_DEVICE, strerror(-result));
+    }
+    fd = open(MSHV_VTL_LOW_DEVICE, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    chunk->host = map_aligned(fd, MAP_SHARED, low.end);
+    close(fd);
+    if (chunk->host == NULL) {
+        return -errno;
+    }
+    chunk->physical = low;
+    chunk->size_bytes = low.end;
+    snprintf(chunk->name, sizeof(chunk->name), "low");
+    ram->chunk_count++;
+    return 0;
+}
+
 static int by_address(const void *a, const void *b) {
     const struct guest_ram_chunk *left = a, *right = b;
 
@@ -127,6 +181,9 @@ int guest_ram_from_dax(struct guest_ram *ram, const struct host_info *info) {
         }
     }
     closedir(folder);
+    if (result == 0) {
+        result = add_low(ram, info);
+    }
     if (result == 0 && ram->chunk_count == 0) {
         result = -ENODEV;
     }

@@ -26,6 +26,13 @@ struct mshv_vp_registers {
 };
 _Static_assert(sizeof(struct mshv_vp_registers) == 16, "Linux ABI");
 
+/// VTL0 memory that gets struct pages, [start_pfn, end_pfn).
+struct mshv_vtl_memory {
+    uint64_t start_pfn;
+    uint64_t end_pfn;
+};
+_Static_assert(sizeof(struct mshv_vtl_memory) == 16, "Linux ABI");
+
 struct mshv_hvcall_setup {
     uint64_t bitmap_bytes;
     uint64_t bitmap; ///< address of one bit per call code
@@ -49,6 +56,7 @@ _Static_assert(sizeof(struct mshv_hvcall) == 48, "Linux ABI");
 // The descriptor that CREATE_VTL gives
 #define MSHV_GET_VP_REGISTERS    _IOWR(MSHV_IOCTL_TYPE, 0x05, struct mshv_vp_registers)
 #define MSHV_SET_VP_REGISTERS    _IOW(MSHV_IOCTL_TYPE, 0x06, struct mshv_vp_registers)
+#define MSHV_ADD_VTL0_MEMORY     _IOW(MSHV_IOCTL_TYPE, 0x21, struct mshv_vtl_memory)
 #define MSHV_RETURN_TO_LOWER_VTL _IO(MSHV_IOCTL_TYPE, 0x27)
 // /dev/mshv_hvcall
 #define MSHV_HVCALL_SETUP _IOW(MSHV_IOCTL_TYPE, 0x1e, struct mshv_hvcall_setup)
