@@ -137,17 +137,6 @@ static bool add_pool(struct memory_plan *plan, struct gpa_range range) {
     return add_e820(plan, range, LINUX_E820_SOFT_RESERVED);
 }
 
-/// VTL0's ranges are soft-reserved: devices for userspace to map. An entry that begins below 1 MiB
-/// Linux keeps busy whatever its type, and with it all that it covers: the first 2 MiB are an entry
-/// of their own, plainly reserved (userspace/guest_ram.c maps them another way).
-static bool describe_vtl0(struct memory_plan *plan, struct gpa_range range) {
-    struct gpa_range low = overlap(range, (struct gpa_range){0, PAGE_SIZE_2M});
-    struct gpa_range high = overlap(range, (struct gpa_range){PAGE_SIZE_2M, UINT64_MAX});
-
-    return add_e820(plan, low, LINUX_E820_RESERVED) &&
-           add_e820(plan, high, LINUX_E820_SOFT_RESERVED);
-}
-
 /// Describes one RAM region of the map: VTL2's and VTL0's parts, and reserved between them.
 static bool describe_ram(struct memory_plan *plan, struct gpa_range region) {
     uint64_t at = region.start;
