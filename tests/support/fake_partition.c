@@ -163,7 +163,7 @@ void fake_partition_enter_vtl0(struct fake_partition *f, unsigned vp, uint64_t r
     struct svm_save *s = &v->vtl[VSM_GUEST_VTL].vmcb->save;
     struct svm_segment data = {.selector = 0x10, .attributes = 0xC93, .limit = UINT32_MAX};
 
-    CHECK(vsm_msr_write(v, VSM_PARAVISOR, HV_MSR_VP_ASSIST_PAGE,
+    CHECK(vsm_write_msr(v, VSM_PARAVISOR, HV_MSR_VP_ASSIST_PAGE,
                         (uint64_t)FAKE_PARTITION_ASSIST_GPA + vp * PAGE_SIZE_4K + 1) == 0);
     v->active_vtl = VSM_GUEST_VTL;
     v->vtl[VSM_GUEST_VTL].running = true;

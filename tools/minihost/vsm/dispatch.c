@@ -56,8 +56,8 @@ static enum vsm_next handle_msr(struct vsm_vp *vp) {
     uint32_t index = (uint32_t)vp->gpr[VSM_RCX];
     bool is_write = vmcb->control.exit_info_1 & 1;
     uint64_t value = (uint32_t)vp->gpr[VSM_RAX] | vp->gpr[VSM_RDX] << 32;
-    int rc = is_write ? vsm_msr_write(vp, vp->active_vtl, index, value)
-                      : vsm_msr_read(vp, vp->active_vtl, index, &value);
+    int rc = is_write ? vsm_write_msr(vp, vp->active_vtl, index, value)
+                      : vsm_read_msr(vp, vp->active_vtl, index, &value);
 
     if (rc == -ENOENT && vp->active_vtl == VSM_GUEST_VTL &&
         (vp->partition->intercepts & (1u << HV_INTERCEPT_MSR))) {

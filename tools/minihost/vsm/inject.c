@@ -324,6 +324,11 @@ enum vsm_next vsm_prepare_vtl0(struct vsm_vp *vp) {
     bool interrupts_enabled;
     enum vsm_next next;
 
+    // Asked again before the entry happened (after a sleep): what was decided stands. The exit
+    // clears it.
+    if (control->event_injection & SVM_EVENT_VALID) {
+        return VSM_RUN;
+    }
     if (take_in(vp, &next)) {
         return next;
     }

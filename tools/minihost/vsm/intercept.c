@@ -36,7 +36,7 @@ static void fill_header(struct vsm_vp *vp, struct hv_intercept_header *out, unsi
         .rip = s->rip,
         .rflags = s->rflags,
     };
-    vsm_segment_to_hv(&s->cs, &out->cs);
+    vsm_hv_segment(&s->cs, &out->cs);
 }
 
 static enum vsm_next send(struct vsm_vp *vp, uint32_t type, const void *payload,
@@ -67,8 +67,8 @@ enum vsm_next vsm_intercept_io(struct vsm_vp *vp) {
     };
 
     fill_header(vp, &m.header, length, info & SVM_IOIO_IN ? HV_INTERCEPT_READ : HV_INTERCEPT_WRITE);
-    vsm_segment_to_hv(&vmcb->save.ds, &m.ds);
-    vsm_segment_to_hv(&vmcb->save.es, &m.es);
+    vsm_hv_segment(&vmcb->save.ds, &m.ds);
+    vsm_hv_segment(&vmcb->save.es, &m.es);
     if (info & SVM_IOIO_REP) {
         m.access_info |= HV_IO_ACCESS_REP;
     }
@@ -139,8 +139,8 @@ enum vsm_next vsm_intercept_exception(struct vsm_vp *vp, uint8_t vector) {
     };
 
     fill_header(vp, &m.header, 0, HV_INTERCEPT_EXECUTE);
-    vsm_segment_to_hv(&vmcb->save.ds, &m.ds);
-    vsm_segment_to_hv(&vmcb->save.ss, &m.ss);
+    vsm_hv_segment(&vmcb->save.ds, &m.ds);
+    vsm_hv_segment(&vmcb->save.ss, &m.ss);
     memcpy(m.gpr, vp->gpr, sizeof(m.gpr));
     m.instruction_byte_count =
         (uint8_t)vsm_fetch_instruction(vp, VSM_GUEST_VTL, m.instruction_bytes);

@@ -70,8 +70,8 @@ void vsm_cpuid(struct vsm_vp *vp, unsigned vtl, uint32_t leaf, uint32_t subleaf,
 
 // msr.c
 /// 0; -EPERM: #GP; -ENOENT: nothing known about it.
-int vsm_msr_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value);
-int vsm_msr_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value);
+int vsm_read_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value);
+int vsm_write_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value);
 /// EFER as software may set it: SVME stays, LMA is the processor's. False: reserved bits.
 bool vsm_set_efer(struct svm_vmcb *vmcb, uint64_t value);
 
@@ -82,8 +82,8 @@ uint16_t vsm_register_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
                           struct hv_register_value *value);
 uint16_t vsm_register_set(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
                           const struct hv_register_value *value);
-void vsm_segment_to_hv(const struct svm_segment *in, struct hv_segment_register *out);
-void vsm_segment_from_hv(const struct hv_segment_register *in, struct svm_segment *out);
+void vsm_hv_segment(const struct svm_segment *in, struct hv_segment_register *out);
+void vsm_svm_segment(const struct hv_segment_register *in, struct svm_segment *out);
 /// Applies an initial context to a VTL that does not run.
 void vsm_set_context(struct vsm_vp *vp, unsigned vtl, const struct hv_initial_vp_context *context);
 

@@ -460,7 +460,7 @@ static int vtl0_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t 
 // ---- both
 // ----------------------------------------------------------------------------------------
 
-int vsm_msr_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value) {
+int vsm_read_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value) {
     int rc;
 
     *value = 0;
@@ -490,7 +490,7 @@ int vsm_msr_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *valu
     }
 }
 
-int vsm_msr_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value) {
+int vsm_write_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value) {
     int rc;
 
     if (index == MSR_EFER) {

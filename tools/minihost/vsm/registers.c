@@ -91,7 +91,7 @@ static const struct {
     {HV_REGISTER_STIMER0_CONFIG, HV_MSR_STIMER0_CONFIG, 8, 1},
 };
 
-void vsm_segment_to_hv(const struct svm_segment *in, struct hv_segment_register *out) {
+void vsm_hv_segment(const struct svm_segment *in, struct hv_segment_register *out) {
     *out = (struct hv_segment_register){
         .base = in->base,
         .limit = in->limit,
@@ -100,7 +100,7 @@ void vsm_segment_to_hv(const struct svm_segment *in, struct hv_segment_register 
     };
 }
 
-void vsm_segment_from_hv(const struct hv_segment_register *in, struct svm_segment *out) {
+void vsm_svm_segment(const struct hv_segment_register *in, struct svm_segment *out) {
     *out = (struct svm_segment){
         .base = in->base,
         .limit = in->limit,
@@ -396,7 +396,7 @@ static int get_processor(struct vsm_vp *vp, unsigned vtl, uint32_t name,
         return HV_STATUS_SUCCESS;
     }
     if (name >= HV_REGISTER_ES && name <= HV_REGISTER_TR) {
-        vsm_segment_to_hv(segment_of(&vmcb->save, name), &value->segment);
+        vsm_hv_segment(segment_of(&vmcb->save, name), &value->segment);
         return HV_STATUS_SUCCESS;
     }
     switch (name) {
@@ -499,7 +499,7 @@ static int set_processor(struct vsm_vp *vp, unsigned vtl, uint32_t name,
         return HV_STATUS_SUCCESS;
     }
     if (name >= HV_REGISTER_ES && name <= HV_REGISTER_TR) {
-        vsm_segment_from_hv(&value->segment, segment_of(&vmcb->save, name));
+        vsm_svm_segment(&value->segment, segment_of(&vmcb->save, name));
         return HV_STATUS_SUCCESS;
     }
     switch (name) {
@@ -571,7 +571,7 @@ uint16_t vsm_register_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
     } else if (!find_msr(name, &msr)) {
         return HV_STATUS_INVALID_PARAMETER;
     }
-    if (vsm_msr_read(vp, vtl, msr, &msr_value)) {
+    if (vsm_read_msr(vp, vtl, msr, &msr_value)) {
         return HV_STATUS_INVALID_PARAMETER;
     }
     value->low = msr_value;
@@ -605,7 +605,7 @@ uint16_t vsm_register_set(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
     if (!find_msr(name, &msr)) {
         return HV_STATUS_INVALID_PARAMETER;
     }
-    return vsm_msr_write(vp, vtl, msr, value->low) ? HV_STATUS_INVALID_REGISTER_VALUE
+    return vsm_write_msr(vp, vtl, msr, value->low) ? HV_STATUS_INVALID_REGISTER_VALUE
                                                    : HV_STATUS_SUCCESS;
 }
 
@@ -616,14 +616,14 @@ void vsm_set_context(struct vsm_vp *vp, unsigned vtl, const struct hv_initial_vp
     s->rip = c->rip;
     s->rflags = (c->rflags & RFLAGS_VALID) | RFLAGS_ALWAYS;
     vsm_set_rsp(vp, vtl, c->rsp);
-    vsm_segment_from_hv(&c->cs, &s->cs);
-    vsm_segment_from_hv(&c->ds, &s->ds);
-    vsm_segment_from_hv(&c->es, &s->es);
-    vsm_segment_from_hv(&c->fs, &s->fs);
-    vsm_segment_from_hv(&c->gs, &s->gs);
-    vsm_segment_from_hv(&c->ss, &s->ss);
-    vsm_segment_from_hv(&c->tr, &s->tr);
-    vsm_segment_from_hv(&c->ldtr, &s->ldtr);
+    vsm_svm_segment(&c->cs, &s->cs);
+    vsm_svm_segment(&c->ds, &s->ds);
+    vsm_svm_segment(&c->es, &s->es);
+    vsm_svm_segment(&c->fs, &s->fs);
+    vsm_svm_segment(&c->gs, &s->gs);
+    vsm_svm_segment(&c->ss, &s->ss);
+    vsm_svm_segment(&c->tr, &s->tr);
+    vsm_svm_segment(&c->ldtr, &s->ldtr);
     s->idtr.base = c->idtr.base;
     s->idtr.limit = c->idtr.limit;
     s->gdtr.base = c->gdtr.base;

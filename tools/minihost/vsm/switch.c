@@ -50,12 +50,12 @@ static void fill_register_page(struct vsm_vp *vp) {
     memcpy(page->gpr, vp->gpr, sizeof(page->gpr));
     page->rip = s->rip;
     page->rflags = s->rflags;
-    vsm_segment_to_hv(&s->es, &page->es);
-    vsm_segment_to_hv(&s->cs, &page->cs);
-    vsm_segment_to_hv(&s->ss, &page->ss);
-    vsm_segment_to_hv(&s->ds, &page->ds);
-    vsm_segment_to_hv(&s->fs, &page->fs);
-    vsm_segment_to_hv(&s->gs, &page->gs);
+    vsm_hv_segment(&s->es, &page->es);
+    vsm_hv_segment(&s->cs, &page->cs);
+    vsm_hv_segment(&s->ss, &page->ss);
+    vsm_hv_segment(&s->ds, &page->ds);
+    vsm_hv_segment(&s->fs, &page->fs);
+    vsm_hv_segment(&s->gs, &page->gs);
     page->cr0 = s->cr0;
     page->cr3 = s->cr3;
     page->cr4 = s->cr4;
@@ -94,12 +94,12 @@ static void apply_register_page(struct vsm_vp *vp) {
         s->rflags = (page->rflags & RFLAGS_WRITABLE) | 2;
     }
     if (dirty & HV_REGISTER_PAGE_DIRTY_SEGMENTS) {
-        vsm_segment_from_hv(&page->es, &s->es);
-        vsm_segment_from_hv(&page->cs, &s->cs);
-        vsm_segment_from_hv(&page->ss, &s->ss);
-        vsm_segment_from_hv(&page->ds, &s->ds);
-        vsm_segment_from_hv(&page->fs, &s->fs);
-        vsm_segment_from_hv(&page->gs, &s->gs);
+        vsm_svm_segment(&page->es, &s->es);
+        vsm_svm_segment(&page->cs, &s->cs);
+        vsm_svm_segment(&page->ss, &s->ss);
+        vsm_svm_segment(&page->ds, &s->ds);
+        vsm_svm_segment(&page->fs, &s->fs);
+        vsm_svm_segment(&page->gs, &s->gs);
     }
 }
 
