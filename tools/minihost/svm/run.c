@@ -66,10 +66,13 @@ _Noreturn static void stop(struct svm_cpu *cpu) {
     }
     if (kind == VSM_STOP_POWER) {
         cpu_outw(PM1A_CONTROL_PORT, PM1A_S5);
-    } else if (kind == VSM_STOP_RESET) {
+        cpu_halt_forever(); // QEMU takes its time
+    }
+    if (kind == VSM_STOP_RESET) {
         bare_print("VTL2 asks for a reset");
         cpu_outb(RESET_PORT, RESET_HARD);
         cpu_outb(KEYBOARD_PORT, KEYBOARD_RESET);
+        cpu_halt_forever();
     }
     svm_dump(cpu->vp);
     bare_stop("vsm: VP %u cannot go on", cpu->index);
