@@ -141,6 +141,9 @@ static int settle(struct machine_vp *vp) {
             return result;
         }
         dispatch(vp);
+        if (vp->parked) {
+            return 0; // it cannot go on: there is nothing to hand over
+        }
     }
     return -EIO;
 }

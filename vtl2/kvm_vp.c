@@ -275,6 +275,9 @@ static int enter(struct vp *vp, struct vp_exit *exit) {
             return 0;
         }
         fail(exit, "KVM_RUN failed", (uint64_t)errno, vp->run->exit_reason, 0, 0);
+        // EIO: KVM has given up this VM, for what a guest can do (system management interrupts).
+        // A reset makes a new one.
+        exit->failed.by_guest = exit->failed.detail[0] == EIO;
         return 0;
     }
     decode(vp, exit);
