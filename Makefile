@@ -40,6 +40,11 @@ GCC_ONLY := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null | head -
 DEPS_SRC := $(B)/deps/src
 MUSL     := $(B)/deps/musl
 
+# Before */build.mk, whose rules wait for them.
+DEPS_STAMP   := $(B)/deps/.stamp
+KERNEL_STAMP := $(B)/kernel/.stamp
+GUEST_STAMP  := $(B)/guest/.stamp
+
 # ---- sources -------------------------------------------------------------------------------------
 IGVM_SRC   := $(wildcard igvm/*.c)
 LOADER_PURE := loader/bzimage.c loader/linux_params.c # the VMM loads kernels too
@@ -71,10 +76,6 @@ setup-test:
 	@tools/build/setup.sh run test
 
 # Order: packages, then third-party libraries, the kernel, the guest. Each script caches by content.
-DEPS_STAMP   := $(B)/deps/.stamp
-KERNEL_STAMP := $(B)/kernel/.stamp
-GUEST_STAMP  := $(B)/guest/.stamp
-
 $(DEPS_STAMP): tools/build/deps.sh tools/build/fetch.sh | setup
 	$(Q)tools/build/deps.sh
 	$(Q)touch $@
