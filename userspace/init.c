@@ -32,6 +32,7 @@
 
 #define PLATFORM_PROPERTY "/proc/device-tree/parapet/platform" // loader/layout.h
 #define VTL_MODULE        "/lib/mshv_vtl.ko"
+#define MODULES_DISABLED  "/proc/sys/kernel/modules_disabled"
 
 static const struct mount_point {
     const char *type, *path;
@@ -166,6 +167,19 @@ static void prepare_vsm(void) {
     }
 }
 
+/// Nothing is added to VTL2's kernel from here on: whoever gets hold of a worker, or of init
+/// itself, finds that door closed until the next boot.
+static void close_modules(void) {
+    int fd = open(MODULES_DISABLED, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, "1", 1) != 1) {
+        log_write(LOG_WARN, "init", "%s: %s", MODULES_DISABLED, strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static pid_t start_supervisor(void) {
     char *const arguments[] = {"supervisor", NULL};
     char *const environment[] = {"PATH=/", NULL};
@@ -221,6 +235,7 @@ int init_main(int argc, char **argv) {
     mount_all();
     seed_entropy();
     prepare_vsm();
+    close_modules();
     supervisor = start_supervisor();
     if (supervisor < 0) {
         end_machine("the supervisor cannot be started", RB_POWER_OFF);

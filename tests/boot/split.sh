@@ -46,6 +46,11 @@ if shell 'parapet ctl inspect' && [[ $shell_output == *'"ioapic"'*'"pic"'* ]]; t
 else
     result fail own-chips "${shell_output:0:120}"
 fi
+if shell 'cat /proc/sys/kernel/modules_disabled' && [ "${shell_output%$'\n'}" = 1 ]; then
+    result pass modules-closed
+else
+    result fail modules-closed "${shell_output:0:120}"
+fi
 if shell 'parapet ctl cycle'; then
     result pass cycle
 else
