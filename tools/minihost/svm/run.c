@@ -52,6 +52,20 @@ static enum vsm_next sleep(struct svm_cpu *cpu) {
     return vsm_woken(cpu->vp, physical_pending);
 }
 
+/// What the machine cost, for the benchmarks. The other CPUs may still count.
+static void print_statistics(void) {
+    uint64_t switches = 0, exits[VSM_VTL_COUNT] = {0};
+
+    for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
+        switches += svm_host.partition.vps[i].switches;
+        for (unsigned vtl = 0; vtl < VSM_VTL_COUNT; vtl++) {
+            exits[vtl] += svm_host.cpus[i].exits[vtl];
+        }
+    }
+    bare_print("vsm: %llu VTL switches; exits: VTL0 %llu, VTL2 %llu", (unsigned long long)switches,
+               (unsigned long long)exits[VSM_GUEST_VTL], (unsigned long long)exits[VSM_PARAVISOR]);
+}
+
 /// One CPU says why and ends the machine, the others hold still.
 _Noreturn static void stop(struct svm_cpu *cpu) {
     enum vsm_stop_kind kind = svm_host.partition.stop;
@@ -64,6 +78,7 @@ _Noreturn static void stop(struct svm_cpu *cpu) {
             svm_apic_send_nmi(svm_host.cpus[i].apic_id);
         }
     }
+    print_statistics();
     if (kind == VSM_STOP_POWER) {
         cpu_outw(PM1A_CONTROL_PORT, PM1A_S5);
         cpu_halt_forever(); // QEMU takes its time
