@@ -11,7 +11,9 @@
 
 #define GIB          (1ull << 30)
 #define VTL2_MAP_END (512 * GIB) // beyond: on demand
+#define MSR_TSC      0x10u
 #define TLFS_READ    1u
+#define MSR_TSC       0x10u
 #define TLFS_WRITE   2u
 #define TLFS_EXECUTE 0xcu // kernel, user: one bit for nested page tables
 
@@ -76,7 +78,8 @@ static int overlay(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, 
 }
 
 static uint64_t read_msr(uint32_t index) {
-    return cpu_rdmsr(index);
+    // QEMU's emulation knows the TSC only as an instruction: the MSR reads 0.
+    return index == MSR_TSC ? cpu_rdtsc() : cpu_rdmsr(index);
 }
 
 static void write_msr(uint32_t index, uint64_t value) {
