@@ -13,7 +13,6 @@
 #define VTL2_MAP_END (512 * GIB) // beyond: on demand
 #define MSR_TSC      0x10u
 #define TLFS_READ    1u
-#define MSR_TSC       0x10u
 #define TLFS_WRITE   2u
 #define TLFS_EXECUTE 0xcu // kernel, user: one bit for nested page tables
 
