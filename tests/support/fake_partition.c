@@ -74,6 +74,10 @@ static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
     }
 }
 
+static uint64_t read_tsc(void) {
+    return fake->now_100ns * 200; // 2 GHz
+}
+
 static uint64_t read_msr(uint32_t index) {
     return fake->msr[index % ARRAY_COUNT(fake->msr)];
 }
@@ -100,6 +104,7 @@ static const struct vsm_ops ops = {
     .protection = protection,
     .overlay = overlay,
     .cpuid = cpuid,
+    .read_tsc = read_tsc,
     .read_msr = read_msr,
     .write_msr = write_msr,
     .log = log_line,

@@ -76,6 +76,10 @@ static int overlay(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, 
     return npt_overlay(&svm_host.npt[vtl], gpa, (uintptr_t)page);
 }
 
+static uint64_t read_tsc(void) {
+    return cpu_rdtsc();
+}
+
 static uint64_t read_msr(uint32_t index) {
     // QEMU's emulation knows the TSC only as an instruction: the MSR reads 0.
     return index == MSR_TSC ? cpu_rdtsc() : cpu_rdmsr(index);
@@ -102,6 +106,7 @@ const struct vsm_ops svm_ops = {
     .protect = protect,
     .protection = protection,
     .overlay = overlay,
+    .read_tsc = read_tsc,
     .read_msr = read_msr,
     .write_msr = write_msr,
     .cpuid = cpuid,

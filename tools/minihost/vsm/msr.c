@@ -168,6 +168,10 @@ static int write_guest_os_id(struct vsm_vp *vp, unsigned vtl, uint64_t value) {
     return 0;
 }
 
+static uint64_t read_tsc(const struct vsm_vp *vp, unsigned vtl) {
+    return vp->partition->ops->read_tsc() + vp->vtl[vtl].vmcb->control.tsc_offset;
+}
+
 /// floor(10^7 * 2^64 / hz): 100 ns units per tick, as a fraction of 2^64. hz above 10^7.
 static uint64_t tsc_scale(uint64_t hz) {
     uint64_t rest = 10000000, scale = 0;
@@ -193,7 +197,7 @@ static int write_reference_tsc(struct vsm_vp *vp, unsigned vtl, uint64_t value) 
         memset(page, 0, sizeof(*page));
         if (partition->tsc_hz > 10000000) {
             uint64_t scale = tsc_scale(partition->tsc_hz);
-            uint64_t tsc = partition->ops->read_msr(MSR_TSC);
+            uint64_t tsc = read_tsc(vp, vtl);
 
             page->scale = scale;
             page->offset =
@@ -388,7 +392,7 @@ static int vtl0_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *
     }
     switch (index) {
     case MSR_TSC:
-        *value = vp->partition->ops->read_msr(MSR_TSC) + vmcb->control.tsc_offset;
+        *value = read_tsc(vp, vtl);
         return 0;
     case MSR_PAT:
         *value = vp->vtl[vtl].pat;
@@ -426,7 +430,7 @@ static int vtl0_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t 
     }
     switch (index) {
     case MSR_TSC:
-        vmcb->control.tsc_offset = value - vp->partition->ops->read_msr(MSR_TSC);
+        vmcb->control.tsc_offset = value - vp->partition->ops->read_tsc();
         return 0;
     case MSR_PAT:
         if (!is_pat_valid(value)) {

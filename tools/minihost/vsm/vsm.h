@@ -140,6 +140,8 @@ struct vsm_ops {
     int (*overlay)(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, void *page);
     /// The processor's own answer.
     void (*cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+    /// The time stamp counter (QEMU has no MSR for it).
+    uint64_t (*read_tsc)(void);
     uint64_t (*read_msr)(uint32_t index);
     void (*write_msr)(uint32_t index, uint64_t value);
     void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
