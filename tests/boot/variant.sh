@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Variants of the image, for what the product does not offer: another measured configuration,
-# another guest, and a shell in VTL2 on COM2. Sourced after lib.sh.
+# another guest, and a shell in VTL2 on a port of its own. Sourced after lib.sh.
 
 # variant_image [config=FILE] [kernel=FILE] [shell]: builds build/test/boot/TEST/variant.igvm and
 # makes it the test's image. A later cpio archive in an initrd overrides an earlier one.
@@ -29,7 +29,7 @@ variant_image() {
     rm -rf "$stage" "$dir/over.cpio" "$dir/initrd.cpio"
 }
 
-# A busybox shell that takes commands from COM2, started before init.
+# A busybox shell that takes commands from that port, started before init.
 add_vtl2_shell() {
     local applet
     mkdir -p "$1/bin"
@@ -40,15 +40,22 @@ add_vtl2_shell() {
     done
     install -m 755 tests/boot/shell-init "$1/shell-init"
     VTL2_APPEND="${VTL2_APPEND:-} rdinit=/bin/sh -- /shell-init"
+    [ "$PLATFORM" = native ] || VTL2_APPEND+=' hvc1'
     use_shell_port
 }
 
-# Gives the machine a COM2 whose two ends are FIFOs.
+# Gives the machine a COM2 whose two ends are FIFOs; where ISA interrupts reach nobody, a second
+# virtio console.
 use_shell_port() {
     rm -f "$dir/shell.in" "$dir/shell.out"
     mkfifo "$dir/shell.in" "$dir/shell.out"
     exec {shell_in}<>"$dir/shell.in" {shell_out}<>"$dir/shell.out"
-    qemu_extra+=(-chardev "pipe,id=shell,path=$dir/shell" -serial chardev:shell)
+    qemu_extra+=(-chardev "pipe,id=shell,path=$dir/shell")
+    if [ "$PLATFORM" = native ]; then
+        qemu_extra+=(-serial chardev:shell)
+    else
+        qemu_extra+=(-device virtconsole,chardev=shell)
+    fi
 }
 
 # shell COMMAND: runs it; its output in $shell_output, its status as ours.
