@@ -14,8 +14,9 @@
 #define RESET_HARD        0x06u
 #define KEYBOARD_PORT     0x64u
 #define KEYBOARD_RESET    0xfeu
-#define PM1A_CONTROL_PORT 0x604u  // where SeaBIOS puts it on QEMU's q35
-#define PM1A_S5           0x2000u // SLP_EN, SLP_TYP 0
+#define PM1A_CONTROL_PORT 0x604u   // where SeaBIOS puts it on QEMU's q35
+#define PM1A_S5           0x2000u  // SLP_EN, SLP_TYP 0
+#define STOP_DELAY_US     1000000u // QEMU ends the machine a little after it was asked to
 
 /// One entry and its exit.
 static enum vsm_next enter(struct svm_cpu *cpu) {
