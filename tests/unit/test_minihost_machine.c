@@ -114,10 +114,77 @@ static void test_place_table_full(void **state) {
     assert_int_equal(place_add(&place, (struct gpa_range){1ull << 40, 1ull << 41}), -E2BIG);
 }
 
+static uint16_t type_at(uint64_t gpa) {
+    for (uint32_t i = 0; i < machine.region_count; i++) {
+        uint64_t page = machine.regions[i].starting_gpa_page_number;
+
+        if (gpa >> PAGE_SHIFT_4K >= page &&
+            gpa >> PAGE_SHIFT_4K < page + machine.regions[i].number_of_pages) {
+            return machine.regions[i].entry_type;
+        }
+    }
+    return UINT16_MAX;
+}
+
+/// What the vsm host does to the map: the first MiB whole, itself reserved at the top.
+static void test_regions_set(void **state) {
+    static const struct pvh_memmap_entry entries[] = {
+        {0, 0x9fc00, LINUX_E820_RAM, 0},
+        {0xf0000, 0x10000, LINUX_E820_RESERVED, 0},
+        {MIB, 1023 * MIB - 0x20000, LINUX_E820_RAM, 0},
+        {1024 * MIB - 0x20000, 0x20000, LINUX_E820_RESERVED, 0},
+        {4096 * MIB, 1024 * MIB, LINUX_E820_RAM, 0},
+    };
+    struct gpa_range room;
+    uint64_t end;
+
+    (void)state;
+    assert_int_equal(machine_read_memory(entries, ARRAY_COUNT(entries), &machine), 0);
+    assert_int_equal(machine_top(&machine, 4096 * MIB, 5 * MIB, &room), 0);
+    assert_int_equal(room.start, 1018 * MIB); // 2 MiB aligned
+    assert_int_equal(room.end, 1024 * MIB - 0x20000);
+    assert_int_equal(machine_top(&machine, UINT64_MAX, 5 * MIB, &room), 0);
+    assert_int_equal(room.end, 5120 * MIB);
+    assert_int_equal(machine_top(&machine, 4096 * MIB, 2048 * MIB, &room), -ENOMEM);
+    assert_int_equal(machine_end_of_ram(&machine, 1018 * MIB, &end), 0);
+    assert_int_equal(end, 1024 * MIB - 0x20000);
+    assert_int_equal(machine_end_of_ram(&machine, 0xf0000, &end), -ENOENT);
+    assert_int_equal(machine_end_of_ram(&machine, 2048 * MIB, &end), -ENOENT);
+
+    assert_int_equal(machine_set(&machine, (struct gpa_range){0, MIB}, IGVM_MEMORY_NORMAL), 0);
+    assert_int_equal(machine_set(&machine, (struct gpa_range){1018 * MIB, 1024 * MIB - 0x20000},
+                                 IGVM_MEMORY_PLATFORM_RESERVED),
+                     0);
+    assert_true(machine_is_ram(&machine, (struct gpa_range){0, 1018 * MIB}));
+    assert_int_equal(machine.region_count, 3); // neighbours of one type have merged
+    assert_int_equal(type_at(1018 * MIB), IGVM_MEMORY_PLATFORM_RESERVED);
+    assert_int_equal(type_at(1024 * MIB - 1), IGVM_MEMORY_PLATFORM_RESERVED);
+    assert_int_equal(type_at(1024 * MIB), UINT16_MAX);
+    assert_int_equal(type_at(4096 * MIB), IGVM_MEMORY_NORMAL);
+    // In the middle of a region, in a hole, behind everything.
+    assert_int_equal(
+        machine_set(&machine, (struct gpa_range){2 * MIB, 3 * MIB}, IGVM_MEMORY_PLATFORM_RESERVED),
+        0);
+    assert_int_equal(machine_set(&machine, (struct gpa_range){2048 * MIB, 2049 * MIB},
+                                 IGVM_MEMORY_PLATFORM_RESERVED),
+                     0);
+    assert_int_equal(machine_set(&machine, (struct gpa_range){9000 * MIB, 9001 * MIB},
+                                 IGVM_MEMORY_PLATFORM_RESERVED),
+                     0);
+    assert_int_equal(type_at(2 * MIB - 1), IGVM_MEMORY_NORMAL);
+    assert_int_equal(type_at(2 * MIB), IGVM_MEMORY_PLATFORM_RESERVED);
+    assert_int_equal(type_at(3 * MIB), IGVM_MEMORY_NORMAL);
+    assert_int_equal(type_at(2048 * MIB), IGVM_MEMORY_PLATFORM_RESERVED);
+    assert_int_equal(type_at(9000 * MIB), IGVM_MEMORY_PLATFORM_RESERVED);
+    machine.region_count = MACHINE_MAX_REGIONS - 1;
+    assert_int_equal(machine_set(&machine, (struct gpa_range){0, MIB}, IGVM_MEMORY_NORMAL), -E2BIG);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_q35),
         cmocka_unit_test(test_overlaps_and_disorder),
+        cmocka_unit_test(test_regions_set),
         cmocka_unit_test(test_place),
         cmocka_unit_test(test_place_table_full),
     };
