@@ -182,6 +182,9 @@ static void test_halt_and_timer(void **state) {
     f->now_100ns = start + 100000;
     assert_int_equal(vsm_woken(vp, false), VSM_RUN);
     assert_true(vtl0(0)->control.event_injection == INJECTED(0xEC));
+    // Asked again before the entry, as a CPU that slept is: the decision stands.
+    assert_int_equal(before_entry(0), VSM_RUN);
+    assert_true(vtl0(0)->control.event_injection == INJECTED(0xEC));
     assert_false(vp->halted);
     assert_true(vsm_deadline(vp) == start + 200000);
     // With interrupts off, HLT sleeps through it; while VTL2 runs nobody is woken for it.
