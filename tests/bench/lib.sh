@@ -55,7 +55,8 @@ elapsed_since() { # START (EPOCHREALTIME): seconds
 
 # start_nest [DISK_SIZE]: VTL2's kernel with the floors and peers, and an NVMe disk like VTL2's.
 start_nest() {
-    if [ ! -f "$NEST" ] || [ "$top/build/guest.cpio" -nt "$NEST" ]; then
+    if [ ! -f "$NEST" ] || [ "$top/build/guest.cpio" -nt "$NEST" ] ||
+        [ -n "$(find "$top/tests/bench" -newer "$NEST")" ]; then
         "$top/tests/bench/nest.sh" "$NEST"
     fi
     [ -e "$dir/nest.img" ] || truncate -s "${1:-256M}" "$dir/nest.img"
@@ -100,5 +101,5 @@ start_bare() {
 }
 JSON
     variant_image config="$dir/config.json" kernel="$dir/bare"
-    start_qemu -kernel "$MINIHOST" -initrd "$IMAGE" -append ''
+    start_qemu -kernel "$MINIHOST" -initrd "$IMAGE" -append "$machine_append"
 }

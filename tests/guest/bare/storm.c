@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The guest without an operating system: garbage to everything, from ring 0; and the one benchmark
-// that needs it. Each part prints how much it did: that it gets there is the test.
+// The guest without an operating system: garbage to everything, from ring 0. Each part prints how
+// much it did: that it gets there is the test.
 
 #include "tests/guest/bare/bare.h"
 
@@ -254,18 +254,4 @@ void bare_chips(void) {
             *(volatile uint32_t *)(uintptr_t)(0xfee00000u + offset) = garbage();
         }
     }
-}
-
-/// Best of three: TSC ticks of one IN from COM1's scratch register.
-void bare_bench(void) {
-    uint64_t best = ~0ull, count = 20000;
-    for (unsigned round = 0; round < 3; round++) {
-        uint64_t start = ticks();
-        for (unsigned i = 0; i < count; i++) {
-            in8(0x3ff);
-        }
-        uint64_t each = (ticks() - start) / count;
-        best = each < best ? each : best;
-    }
-    SAY("value port-access # ticks", best);
 }
