@@ -15,7 +15,9 @@ extern const struct rela __rela_start[] __attribute__((visibility("hidden")));
 extern const struct rela __rela_end[] __attribute__((visibility("hidden")));
 
 void bare_relocate(uint64_t delta) {
-    for (const struct rela *rela = __rela_start; rela < __rela_end; rela++) {
+    uintptr_t end = (uintptr_t)__rela_end; // numbers: the two symbols are different objects to C
+
+    for (const struct rela *rela = __rela_start; (uintptr_t)rela < end; rela++) {
         *(uint64_t *)(uintptr_t)(rela->offset + delta) = (uint64_t)rela->addend + delta;
     }
 }
