@@ -4,6 +4,7 @@
 // path is run_guest(): one byte and one word are looked at, then the guest is entered.
 #include "userspace/crash.h"
 #include "userspace/machine.h"
+#include "userspace/worker_crash.h"
 
 #include "devices/acpi_tables.h"
 #include "igvm/base/bytes.h"
@@ -261,6 +262,7 @@ static int prepare(struct machine_vp *vp) {
 static void *vp_main(void *argument) {
     struct machine_vp *vp = argument;
 
+    worker_crash_thread();
     vp->result = prepare(vp);
     if (vp->result < 0) {
         machine_done(vp->machine);

@@ -13,6 +13,7 @@
 #include "userspace/payload.h"
 #include "userspace/vmm_options.h"
 #include "userspace/vmm_sandbox.h"
+#include "userspace/worker_crash.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -173,6 +174,7 @@ int vmm_main(int argc, char **argv) {
     int result;
 
     log_init("vmm", LOG_INFO, STDERR_FILENO);
+    worker_crash_install("vmm", false);
     if (vmm_parse_options(argc, argv, &vmm.options) < 0) {
         return VMM_END_CONFIG;
     }

@@ -11,6 +11,7 @@
 #include "userspace/sandbox.h"
 #include "userspace/vtpm_engine.h"
 #include "userspace/vtpm_protocol.h"
+#include "userspace/worker_crash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -421,6 +422,7 @@ int vtpm_main(int argc, char **argv) {
     // A log that is a long file or a closed pipe must not end the TPM: the write fails instead.
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    worker_crash_install("vtpm", true);
     r = open_state(&o);
     if (r < 0) {
         return 1;
