@@ -127,7 +127,9 @@ static void test_shape_rules(void **state) {
     assert_int_equal(l.input_bytes, 24);
     assert_int_equal(vsm_call_check(&simple, 2, 0x1004, 0, &l), HV_STATUS_INVALID_ALIGNMENT);
     assert_int_equal(vsm_call_check(&simple, 2, 0x1fe8, 0, &l), HV_STATUS_SUCCESS);
-    assert_int_equal(vsm_call_check(&simple, 2, 0x1ff0, 0, &l), HV_STATUS_INVALID_HYPERCALL_INPUT);
+    assert_int_equal(vsm_call_check(&simple, 2, 0x1ff0, 0, &l), HV_STATUS_INVALID_ALIGNMENT);
+    assert_int_equal(vsm_call_check(&simple, 2, UINT64_C(1) << 48, 0, &l),
+                     HV_STATUS_INVALID_ALIGNMENT);
     assert_int_equal(vsm_call_check(&simple, 2 | REPS(1), 0x1000, 0, &l),
                      HV_STATUS_INVALID_HYPERCALL_INPUT);
     assert_int_equal(vsm_call_check(&simple, 2 | START(1), 0x1000, 0, &l),
@@ -144,15 +146,15 @@ static void test_shape_rules(void **state) {
     assert_int_equal(l.input_bytes, 16 + 255 * 8);
     assert_int_equal(l.output_bytes, 255 * 16);
     assert_int_equal(vsm_call_check(&rep, REPS(257), 0x1000, 0x2000, &l),
-                     HV_STATUS_INVALID_HYPERCALL_INPUT);
+                     HV_STATUS_INVALID_ALIGNMENT);
     assert_int_equal(vsm_call_check(&rep, REPS(4095), 0x1000, 0x2000, &l),
-                     HV_STATUS_INVALID_HYPERCALL_INPUT);
+                     HV_STATUS_INVALID_ALIGNMENT);
     assert_int_equal(vsm_call_check(&rep, 0, 0x1000, 0x2000, &l),
                      HV_STATUS_INVALID_HYPERCALL_INPUT);
     assert_int_equal(vsm_call_check(&rep, REPS(2) | START(2), 0x1000, 0x2000, &l),
                      HV_STATUS_INVALID_HYPERCALL_INPUT);
     assert_int_equal(vsm_call_check(&rep, REPS(2), 0x1000, 0x2ff8, &l),
-                     HV_STATUS_INVALID_HYPERCALL_INPUT);
+                     HV_STATUS_INVALID_ALIGNMENT);
     assert_int_equal(vsm_call_check(&sparse, VAR(2), 0x1000, 0, &l), HV_STATUS_SUCCESS);
     assert_int_equal(l.list_off, 40);
 }

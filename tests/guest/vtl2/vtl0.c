@@ -53,7 +53,7 @@ void on_vtl0_interrupt(struct frame *frame) {
 
 // ---- memory -------------------------------------------------------------------------------------
 void vtl0_memory_init(void) {
-    uint64_t *table = (uint64_t *)(uintptr_t)TABLES_GPA, *window = (uint64_t *)(uintptr_t)PT_GPA;
+    uint64_t *table = at(TABLES_GPA), *window = at(PT_GPA);
     struct hv_register_value offsets;
 
     if (return_offset == 0) {
@@ -148,7 +148,7 @@ static void set_registers(enum mode mode, uint64_t rip) {
 }
 
 void vtl0_code(enum mode mode, const uint8_t *code, size_t size_bytes) {
-    memcpy((void *)(uintptr_t)CODE_GPA, code, size_bytes);
+    memcpy(at(CODE_GPA), code, size_bytes);
     set_registers(mode, mode == REAL ? 0 : CODE_GPA);
 }
 

@@ -86,6 +86,11 @@ static inline struct guest *guest_me(void) {
     __asm__ volatile("movq %%gs:0, %0" : "=r"(guest));
     return guest;
 }
+/// Memory at an address that the compiler has no opinion about.
+static inline void *at(uint64_t gpa) {
+    __asm__("" : "+r"(gpa));
+    return (void *)gpa;
+}
 static inline void compiler_barrier(void) {
     __asm__ volatile("" ::: "memory");
 }

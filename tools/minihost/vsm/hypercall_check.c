@@ -5,17 +5,17 @@
 #include "tools/minihost/vsm/hypercall.h"
 
 #define AREA_ALIGNMENT 8u
+#define GPA_SPACE_END  (UINT64_C(1) << 48)
 
-/// An area of size bytes at gpa: aligned and within one page. Empty areas are not looked at.
+/// An area of size bytes at gpa: aligned, within one page and the GPA space. Empty areas are not
+/// looked at.
 static uint16_t check_area(uint64_t gpa, uint32_t size_bytes) {
     if (size_bytes == 0) {
         return HV_STATUS_SUCCESS;
     }
-    if (gpa % AREA_ALIGNMENT) {
+    if (gpa % AREA_ALIGNMENT || size_bytes > PAGE_SIZE_4K - gpa % PAGE_SIZE_4K ||
+        gpa >= GPA_SPACE_END) {
         return HV_STATUS_INVALID_ALIGNMENT;
-    }
-    if (size_bytes > PAGE_SIZE_4K - gpa % PAGE_SIZE_4K) {
-        return HV_STATUS_INVALID_HYPERCALL_INPUT;
     }
     return HV_STATUS_SUCCESS;
 }
