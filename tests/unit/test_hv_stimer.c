@@ -278,6 +278,12 @@ static void test_state(void **state) {
     REFUSED(timer[2].message_pending, 2);
     REFUSED(timer[0].count, 0);
 #undef REFUSED
+    // The clock of where it was saved was ahead: the waiting message expired at its delivery.
+    assert_int_equal(hv_stimers_load(&timers, &saved), 0);
+    hv_stimers_retry(&timers, START - 400, 1u << 1);
+    assert_int_equal(posts, 2);
+    assert_true(last.expiration_time_100ns == START - 400);
+    assert_true(last.delivery_time_100ns == START - 400);
 }
 
 int main(void) {
