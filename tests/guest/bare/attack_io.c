@@ -186,6 +186,9 @@ static void write_register(void *argument) {
     case 7:
         __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)a[1]), "d"((uint32_t)(a[1] >> 32)));
         break;
+    case 9:
+        __asm__ volatile("mov %0, %%cr3" : : "r"(a[1]) : "memory");
+        break;
     default:
         __asm__ volatile("mov %0, %%dr7" : : "r"(a[1]));
         break;
@@ -238,6 +241,28 @@ ATTACK(bits_xcr0, ATTACK_DIES) {
 }
 ATTACK(bits_dr7, ATTACK_DIES) {
     flip_bits("bits_dr7", 8, 0x400, 0);
+}
+
+/// Not write-through without cache disable: a processor takes neither this nor a VP in this state.
+ATTACK(cr0_nw, ATTACK_DIES) {
+    uint64_t cr0, a[2] = {1, 0};
+    __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+    attack_dies();
+    a[1] = (cr0 | 1u << 29) & ~(1ull << 30);
+    int fault = try_call(write_register, a);
+    in8(DIAGNOSTIC); // leaves the guest and comes back
+    VERDICT(1, "cr0_nw exception #", (uint64_t)fault);
+}
+
+/// Page tables beyond the processor's addresses, again and again by one instruction.
+ATTACK(cr3_reserved, ATTACK_DIES) {
+    uint64_t faults = 0;
+    attack_dies();
+    for (unsigned i = 0; i < 50; i++) {
+        uint64_t a[2] = {9, 1ull << 60 | (uint64_t)(uintptr_t)page_root};
+        faults += try_call(write_register, a) != 0;
+    }
+    VERDICT(faults == 50, "cr3_reserved # of 50 refused", faults);
 }
 
 static void svm_instruction(void *argument) {

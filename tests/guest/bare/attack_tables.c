@@ -64,7 +64,7 @@ ATTACK(cr3, ATTACK_DIES | ATTACK_HANGS) {
 }
 
 /// Behind what the processor can address, and with reserved bits.
-ATTACK(cr3_wide, ATTACK_DIES) {
+ATTACK(cr3_wide, ATTACK_DIES | ATTACK_HANGS) {
     attack_dies();
     __asm__ volatile("mov %0, %%cr3" : : "r"(0x0000fffffffff000ull) : "memory");
     VERDICT(0, "cr3_wide the guest runs on at $", 0x0000fffffffff000ull);
