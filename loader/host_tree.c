@@ -40,6 +40,13 @@ static const char *read_parapet_host(const void *blob, int node, struct host_tre
         }
         out->tsc_khz = load_be32(value);
     }
+    value = property(blob, node, "wall-clock", &length);
+    if (value != NULL) {
+        if (length != sizeof(uint64_t)) {
+            return "/parapet-host/wall-clock is not one u64";
+        }
+        out->wall_clock_s = load_be64(value);
+    }
     value = property(blob, node, "config", &length);
     if (value != NULL) {
         if (length <= 0 || (unsigned)length > HOST_TREE_MAX_CONFIG_BYTES ||

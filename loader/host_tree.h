@@ -13,6 +13,7 @@
 struct host_tree {
     uint64_t rsdp_gpa;     ///< 0: the host named none
     uint32_t tsc_khz;      ///< 0: likewise
+    uint64_t wall_clock_s; ///< seconds since 1970, UTC; 0: likewise
     uint32_t cpu_count;    ///< nodes "cpu" or "cpu@…" under /cpus
     const char *config;    ///< points into the blob; NULL: none
     uint32_t config_bytes; ///< without the NUL

@@ -91,6 +91,10 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
         (rc = fdt_property_u32(fdt, "tsc-khz", spec->tsc_khz)) != 0) {
         return rc;
     }
+    if (spec->wall_clock_s != 0 &&
+        (rc = fdt_property_u64(fdt, "wall-clock", spec->wall_clock_s)) != 0) {
+        return rc;
+    }
     if (spec->host_config != NULL) {
         rc = put_text(fdt, "host-config", spec->host_config, spec->host_config_bytes);
     }

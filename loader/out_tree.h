@@ -29,6 +29,7 @@ struct out_tree_spec {
     uint64_t tsc_entry;
     uint64_t tsc_now;
     uint32_t tsc_khz;
+    uint64_t wall_clock_s; ///< 0: not said
 };
 
 /// Writes the tree into [out, out + size_bytes); out is 8-byte aligned. *used_bytes is its size.

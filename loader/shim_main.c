@@ -231,6 +231,7 @@ static void build_out_tree(void) {
         .host_config_bytes = boot.host_tree.config_bytes,
         .tsc_entry = boot.entry_tsc,
         .tsc_khz = boot.tsc_khz,
+        .wall_clock_s = boot.trust_host ? boot.host_tree.wall_clock_s : 0,
     };
     size_t used;
 

@@ -5,6 +5,7 @@
 // a paravisor that hangs looks like a guest that hangs.
 #include "userspace/init.h"
 
+#include "igvm/base/bytes.h"
 #include "igvm/base/log.h"
 #include "userspace/log.h"
 #include "userspace/vmm.h"
@@ -25,12 +26,14 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CPUID1_ECX_RDRAND (1u << 30)
 #define SEED_WORDS        8u
 
 #define PLATFORM_PROPERTY "/proc/device-tree/parapet/platform" // loader/layout.h
+#define CLOCK_PROPERTY    "/proc/device-tree/parapet/wall-clock"
 #define VTL_MODULE        "/lib/mshv_vtl.ko"
 #define MODULES_DISABLED  "/proc/sys/kernel/modules_disabled"
 
@@ -143,6 +146,24 @@ static void poll_console(void) {
     open_console();
 }
 
+/// The time of day, where the kernel has no clock chip to read it from.
+static void set_clock(void) {
+    struct timespec since_boot, now = {0};
+    uint8_t bytes[8];
+    int fd = open(CLOCK_PROPERTY, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0 && read(fd, bytes, sizeof(bytes)) == sizeof(bytes)) {
+        clock_gettime(CLOCK_BOOTTIME, &since_boot);
+        now.tv_sec = (time_t)load_be64(bytes) + since_boot.tv_sec;
+        if (clock_settime(CLOCK_REALTIME, &now) < 0) {
+            log_write(LOG_WARN, "init", "the clock cannot be set: %s", strerror(errno));
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 /// The driver of the trust levels, where the shim says that there are any: elsewhere its start
 /// fails, and on a kernel that is no guest of such a host it must not even be tried.
 static void prepare_vsm(void) {
@@ -158,6 +179,7 @@ static void prepare_vsm(void) {
         return;
     }
     poll_console();
+    set_clock();
     fd = open(VTL_MODULE, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0) {
         log_write(LOG_ERROR, "init", "%s: %s", VTL_MODULE, strerror(errno));

@@ -26,6 +26,7 @@ static void make_host_tree(void *out, const char *config) {
                                 .vp_count = 3,
                                 .rsdp_gpa = 0xf59e0,
                                 .tsc_khz = 2600000,
+                                .wall_clock_s = 1792000000,
                                 .config = config,
                                 .config_bytes = config == NULL ? 0 : (uint32_t)strlen(config)};
     size_t used;
@@ -44,6 +45,7 @@ static void test_round_trip(void **state) {
     assert_int_equal(host_tree_read(blob, TREE_BYTES, &tree, &why), 0);
     assert_int_equal(tree.rsdp_gpa, 0xf59e0);
     assert_int_equal(tree.tsc_khz, 2600000);
+    assert_int_equal(tree.wall_clock_s, 1792000000);
     assert_int_equal(tree.cpu_count, 3);
     assert_int_equal(tree.config_bytes, 7);
     assert_string_equal(tree.config, "{\"a\":1}");
@@ -93,7 +95,7 @@ static void test_wrong_properties(void **state) {
     const char *why;
 
     (void)state;
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 5; variant++) {
         memset(blob, 0, sizeof(blob));
         assert_int_equal(fdt_create(blob, sizeof(blob)), 0);
         assert_int_equal(fdt_finish_reservemap(blob), 0);
@@ -108,6 +110,9 @@ static void test_wrong_properties(void **state) {
             break;
         case 2:
             assert_int_equal(fdt_property(blob, "config", "abc", 3), 0); // no NUL
+            break;
+        case 3:
+            assert_int_equal(fdt_property_u32(blob, "wall-clock", 1), 0);
             break;
         default:
             assert_int_equal(fdt_property(blob, "config", "a\0b", 4), 0); // two

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // tools/minihost/machine.c and place.c: memory maps become page regions without overlap, and the
-// IGVM file finds a home away from what it loads.
+// IGVM file finds a home away from what it loads; the clock chip's registers become a time.
 
 #include <errno.h>
 #include <setjmp.h>
@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "loader/linux_boot.h"
+#include "tools/minihost/cmos.h"
 #include "tools/minihost/machine.h"
 #include "tools/minihost/place.h"
 
@@ -180,8 +181,31 @@ static void test_regions_set(void **state) {
     assert_int_equal(machine_set(&machine, (struct gpa_range){0, MIB}, IGVM_MEMORY_NORMAL), -E2BIG);
 }
 
+static void test_time_of_day(void **state) {
+    // second, minute, hour, day, month, year, century, status B
+    static const struct {
+        struct cmos_time raw;
+        uint64_t unix_time;
+    } cases[] = {
+        {{0x00, 0x00, 0x00, 0x01, 0x01, 0x70, 0x19, 0x02}, 0},
+        {{0x01, 0x00, 0x00, 0x01, 0x01, 0x70, 0x19, 0x02}, 1},
+        {{0x59, 0x58, 0x23, 0x29, 0x02, 0x24, 0x20, 0x02}, 1709251139},
+        {{59, 58, 23, 29, 2, 24, 20, 0x06}, 1709251139},                // binary
+        {{0x59, 0x58, 0x91, 0x29, 0x02, 0x24, 0x20, 0x00}, 1709251139}, // 11 PM
+        {{0x00, 0x00, 0x12, 0x01, 0x03, 0x24, 0x00, 0x00}, 1709251200}, // 12 AM; no century
+        {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0},          // no clock
+        {{0x00, 0x00, 0x00, 0x00, 0x03, 0x24, 0x20, 0x02}, 0},          // no day
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        assert_int_equal(cmos_to_unix(&cases[i].raw), cases[i].unix_time);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_time_of_day),
         cmocka_unit_test(test_q35),
         cmocka_unit_test(test_overlaps_and_disorder),
         cmocka_unit_test(test_regions_set),

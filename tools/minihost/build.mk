@@ -4,6 +4,7 @@
 
 # svm/ is not pure, but for its nested page tables.
 MINIHOST_PURE_SRC := tools/minihost/machine.c tools/minihost/place.c tools/minihost/host_dt.c \
+    tools/minihost/cmos_time.c \
     tools/minihost/svm/npt.c $(wildcard tools/minihost/vsm/*.c)
 MINIHOST_SVM_SRC := $(filter-out $(MINIHOST_PURE_SRC),$(wildcard tools/minihost/svm/*.c)) \
     $(wildcard tools/minihost/svm/*.S)
@@ -11,7 +12,7 @@ MINIHOST_SVM_SRC := $(filter-out $(MINIHOST_PURE_SRC),$(wildcard tools/minihost/
 MINIHOST_VTL2_SRC := $(wildcard vtl2/hv/*.c vtl2/emulator/*.c)
 MINIHOST_SRC := tools/minihost/pvh.S tools/minihost/enter_vp.S tools/minihost/main.c \
     tools/minihost/console.c tools/minihost/fw_cfg.c tools/minihost/native.c \
-    tools/minihost/enter.c tools/minihost/load.c tools/minihost/move.c \
+    tools/minihost/cmos.c tools/minihost/enter.c tools/minihost/load.c tools/minihost/move.c \
     $(MINIHOST_SVM_SRC) $(MINIHOST_VTL2_SRC) $(MINIHOST_PURE_SRC) $(BARE_COMMON_SRC) \
     $(filter-out igvm/igvm_write.c,$(wildcard igvm/*.c))
 MINIHOST_OBJ := $(patsubst %,$(B)/bare/%.o,$(basename $(MINIHOST_SRC))) $(BARE_FDT_OBJ) \

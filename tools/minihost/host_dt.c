@@ -71,6 +71,9 @@ static int put_parapet_host(void *fdt, const struct host_dt_spec *spec) {
     if (rc == 0 && spec->tsc_khz != 0) {
         rc = fdt_property_u32(fdt, "tsc-khz", spec->tsc_khz);
     }
+    if (rc == 0 && spec->wall_clock_s != 0) {
+        rc = fdt_property_u64(fdt, "wall-clock", spec->wall_clock_s);
+    }
     if (rc == 0 && spec->config != NULL) {
         rc = put_config(fdt, spec);
     }

@@ -12,6 +12,7 @@
 #include "igvm/igvm_load.h"
 #include "loader/bare/cpu.h"
 #include "loader/bare/panic.h"
+#include "tools/minihost/cmos.h"
 #include "tools/minihost/host_dt.h"
 #include "tools/minihost/place.h"
 
@@ -217,6 +218,7 @@ static void fill_params(struct igvm_host_params *params) {
         .vp_count = host->vp_count,
         .rsdp_gpa = host->rsdp_gpa,
         .tsc_khz = host->tsc_khz,
+        .wall_clock_s = cmos_unix_time(),
         .config = host->config,
         .config_bytes = host->config_bytes,
     };
