@@ -29,13 +29,14 @@
 #define MSI_DEST_SHIFT 12u
 #define MSI_NMI        0x400u // delivery mode; the vector is ignored
 
-#define FS_PER_SECOND    1000000000000000ull
-#define FS_PER_100NS     100000000ull
-#define UNITS_PER_SECOND 10000000ull // of 100 ns
-#define CALIBRATION_FS   (20 * (FS_PER_SECOND / 1000))
-#define LONGEST_100NS    (10 * UNITS_PER_SECOND) // the counter is used with 32 bits
-#define SHORTEST_100NS   50u
-#define TSC_ROUND_HZ     100000u
+#define FS_PER_SECOND     1000000000000000ull
+#define FS_PER_100NS      100000000ull
+#define UNITS_PER_SECOND  10000000ull // of 100 ns
+#define CALIBRATION_FS    (20 * (FS_PER_SECOND / 1000))
+#define CALIBRATION_TRIES 50u
+#define LONGEST_100NS     (10 * UNITS_PER_SECOND) // the counter is used with 32 bits
+#define SHORTEST_100NS    50u
+#define TSC_ROUND_HZ      100000u
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -54,15 +55,36 @@ static uint64_t divide_wide(uint64_t high, uint64_t divisor) {
     return quotient;
 }
 
+/// Both clocks at one moment. On a busy machine this CPU may lose its processor between two reads:
+/// of several tries, the one that took the fewest cycles counts.
+static uint32_t read_clocks(uint64_t *tsc) {
+    uint64_t least = UINT64_MAX;
+    uint32_t counter = 0;
+
+    for (unsigned i = 0; i < CALIBRATION_TRIES; i++) {
+        uint64_t before = cpu_rdtsc();
+        uint32_t now = *hpet(HPET_COUNTER);
+        uint64_t took = cpu_rdtsc() - before;
+
+        if (took < least) {
+            least = took;
+            counter = now;
+            *tsc = before + took / 2;
+        }
+    }
+    return counter;
+}
+
 static void measure_tsc(void) {
     uint32_t ticks = (uint32_t)(CALIBRATION_FS / period_fs);
-    uint32_t start = *hpet(HPET_COUNTER), passed;
-    uint64_t from = cpu_rdtsc(), cycles;
+    uint64_t from = 0, to = 0, cycles;
+    uint32_t start = read_clocks(&from), passed;
 
     do {
         passed = *hpet(HPET_COUNTER) - start;
     } while (passed < ticks);
-    cycles = cpu_rdtsc() - from;
+    passed = read_clocks(&to) - start;
+    cycles = to - from;
     svm_host.tsc_hz = cycles * (FS_PER_SECOND / period_fs) / passed;
     svm_host.tsc_hz -= svm_host.tsc_hz % TSC_ROUND_HZ;
     if (svm_host.tsc_hz <= UNITS_PER_SECOND) {
