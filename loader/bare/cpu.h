@@ -75,6 +75,13 @@ static inline uint64_t cpu_read_cr2(void) {
     return value;
 }
 
+static inline uint64_t cpu_read_cr3(void) {
+    uint64_t value;
+
+    __asm__ volatile("mov %%cr3, %0" : "=r"(value));
+    return value;
+}
+
 _Noreturn static inline void cpu_halt_forever(void) {
     for (;;) {
         __asm__ volatile("cli; hlt" ::: "memory");

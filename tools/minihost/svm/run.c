@@ -6,11 +6,15 @@
 // comes before the next entry: what another CPU left for this one before it sent an NMI is always
 // seen.
 
+#include <stddef.h>
+#include <string.h>
+
 #include "loader/bare/cpu.h"
 #include "loader/bare/panic.h"
 #include "tools/minihost/svm/svm.h"
 
-#define RESET_PORT        0xcf9u // PIIX/ICH reset control
+#define SAVED_BYTES       offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
+#define RESET_PORT        0xcf9u                                  // PIIX/ICH reset control
 #define RESET_HARD        0x06u
 #define KEYBOARD_PORT     0x64u
 #define KEYBOARD_RESET    0xfeu
@@ -18,16 +22,32 @@
 #define PM1A_S5           0x2000u  // SLP_EN, SLP_TYP 0
 #define STOP_DELAY_US     1000000u // QEMU ends the machine a little after it was asked to
 
+/// A state that VMRUN refuses (a guest can bring one about) leaves minihost's own in the save area:
+/// QEMU stores what it has. The VP's comes back. Whether it was so: a refused write to a control
+/// register has the same exit code, but leaves the VP's state.
+static bool put_back_refused(struct svm_vmcb *vmcb, const uint8_t *before) {
+    if ((uint32_t)vmcb->control.exit_code != (uint32_t)SVM_EXIT_INVALID ||
+        vmcb->save.cr3 != cpu_read_cr3() ||
+        !gpa_range_contains(svm_host.minihost->self, vmcb->save.rip, 1)) {
+        return false;
+    }
+    memcpy(&vmcb->save, before, SAVED_BYTES);
+    return true;
+}
+
 /// One entry and its exit.
 static enum vsm_next enter(struct svm_cpu *cpu) {
     struct vsm_vp *vp = cpu->vp;
     unsigned vtl = vp->active_vtl;
     struct svm_vmcb *vmcb = vp->vtl[vtl].vmcb;
+    uint8_t before[SAVED_BYTES];
 
     svm_timer_arm(cpu, vsm_deadline(vp));
     vmcb->save.rax = vp->gpr[VSM_RAX];
     vmcb->save.rsp = vp->gpr[VSM_RSP];
+    memcpy(before, &vmcb->save, sizeof(before));
     svm_world_switch((uintptr_t)vmcb, vp->gpr);
+    vp->refused = put_back_refused(vmcb, before);
     vp->gpr[VSM_RAX] = vmcb->save.rax;
     vp->gpr[VSM_RSP] = vmcb->save.rsp;
     cpu->exits[vtl]++;

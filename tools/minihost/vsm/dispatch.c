@@ -89,14 +89,14 @@ static enum vsm_next handle_memory(struct vsm_vp *vp) {
     return vsm_intercept_memory(vp);
 }
 
-/// A control register that the processor refuses ends here instead of in #GP (QEMU). A second one
-/// without an instruction in between means that minihost itself built a bad state.
+/// A value that a control register does not take ends here instead of in #GP (QEMU). A whole state
+/// that the processor does not take is VTL0's crash: its own instructions can bring it about.
 static enum vsm_next handle_invalid(struct vsm_vp *vp) {
-    if (vp->invalid_rip == vp->vtl[vp->active_vtl].vmcb->save.rip + 1) {
-        return vsm_fail(vp, "the processor refuses a VP's state");
+    if (!vp->refused) {
+        return general_protection(vp);
     }
-    vp->invalid_rip = vp->vtl[vp->active_vtl].vmcb->save.rip + 1;
-    return general_protection(vp);
+    return vp->active_vtl == VSM_GUEST_VTL ? vsm_intercept_shutdown(vp)
+                                           : vsm_fail(vp, "the processor refuses VTL2's state");
 }
 
 static enum vsm_next handle_common(struct vsm_vp *vp, uint64_t code) {
@@ -171,8 +171,6 @@ enum vsm_next vsm_handle_exit(struct vsm_vp *vp) {
 
     if ((uint32_t)code == SVM_EXIT_INVALID) {
         code = SVM_EXIT_INVALID; // QEMU writes 32 bits
-    } else {
-        vp->invalid_rip = 0;
     }
     if (vp->active_vtl == VSM_PARAVISOR) {
         control->event_injection = 0;
