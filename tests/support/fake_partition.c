@@ -95,9 +95,20 @@ __attribute__((format(printf, 1, 2))) static void log_line(const char *format, .
     va_end(args);
 }
 
+static void flush(struct vsm_vp *vp, unsigned vtl) {
+    for (uint32_t i = 0; i < vp->partition->vp_count; i++) {
+        struct vsm_vp *other = &vp->partition->vps[i];
+
+        if (other != vp && other->active_vtl == vtl) {
+            kick(other);
+        }
+    }
+}
+
 static const struct vsm_ops ops = {
     .now_100ns = now_100ns,
     .kick = kick,
+    .flush = flush,
     .raise_vtl2 = raise_vtl2,
     .memory = memory,
     .protect = protect,

@@ -20,6 +20,25 @@ static void kick(struct vsm_vp *vp) {
     svm_apic_send_nmi(vp->cpu->apic_id);
 }
 
+/// Entries flush, so a CPU that is not in the VTL needs nothing. One that is has an NMI to follow
+/// at once, whatever locks we hold: it leaves before it takes any.
+static void flush(struct vsm_vp *vp, unsigned vtl) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); // the tables were changed before we look
+    for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
+        struct svm_cpu *cpu = &svm_host.cpus[i];
+        uint32_t entry = __atomic_load_n(&cpu->entries, __ATOMIC_RELAXED);
+
+        if (cpu == vp->cpu || __atomic_load_n(&cpu->running, __ATOMIC_ACQUIRE) != vtl + 1) {
+            continue;
+        }
+        svm_apic_send_nmi(cpu->apic_id);
+        while (__atomic_load_n(&cpu->running, __ATOMIC_ACQUIRE) == vtl + 1 &&
+               __atomic_load_n(&cpu->entries, __ATOMIC_RELAXED) == entry) {
+            __builtin_ia32_pause();
+        }
+    }
+}
+
 static void raise_vtl2(struct vsm_vp *vp, uint8_t vector) {
     svm_apic_send(vp->cpu->apic_id, SVM_APIC_FIXED | vector);
 }
@@ -101,6 +120,7 @@ static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
 const struct vsm_ops svm_ops = {
     .now_100ns = svm_now_100ns,
     .kick = kick,
+    .flush = flush,
     .raise_vtl2 = raise_vtl2,
     .memory = memory,
     .protect = protect,

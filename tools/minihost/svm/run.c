@@ -14,7 +14,7 @@
 #include "tools/minihost/svm/svm.h"
 
 #define SAVED_BYTES       offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
-#define RESET_PORT        0xcf9u                                  // PIIX/ICH reset control
+#define RESET_PORT        0xcf9u // PIIX/ICH reset control
 #define RESET_HARD        0x06u
 #define KEYBOARD_PORT     0x64u
 #define KEYBOARD_RESET    0xfeu
@@ -46,7 +46,10 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     vmcb->save.rax = vp->gpr[VSM_RAX];
     vmcb->save.rsp = vp->gpr[VSM_RSP];
     memcpy(before, &vmcb->save, sizeof(before));
+    __atomic_store_n(&cpu->entries, cpu->entries + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&cpu->running, vtl + 1, __ATOMIC_SEQ_CST); // before the tables are looked at
     svm_world_switch((uintptr_t)vmcb, vp->gpr);
+    __atomic_store_n(&cpu->running, 0, __ATOMIC_RELEASE);
     vp->refused = put_back_refused(vmcb, before);
     vp->gpr[VSM_RAX] = vmcb->save.rax;
     vp->gpr[VSM_RSP] = vmcb->save.rsp;

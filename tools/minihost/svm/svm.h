@@ -26,6 +26,8 @@ struct svm_cpu {
     struct svm_vmcb *idle_vmcb; ///< runs HLT: an idle CPU is one that runs this
     uint8_t *host_save_area;    ///< VM_HSAVE_PA
     uint8_t *stack_end;
+    uint32_t running;     ///< atomic: the VTL it is in, + 1; 0: in minihost
+    uint32_t entries;     ///< atomic: goes up with each
     uint64_t armed_100ns; ///< when the timer's NMI comes; UINT64_MAX: not armed
     uint64_t exits[VSM_VTL_COUNT];
 };

@@ -57,7 +57,7 @@ uint16_t vsm_call_modify_protection(struct vsm_call *call) {
     }
     spin_unlock(&partition->lock);
     if (call->rep != first) {
-        vsm_kick_others(call->vp, VSM_GUEST_VTL);
+        call->vp->partition->ops->flush(call->vp, VSM_GUEST_VTL);
     }
     return status;
 }
@@ -129,7 +129,7 @@ uint16_t vsm_call_translate(struct vsm_call *call) {
 // ---------------------------------------
 
 uint16_t vsm_call_flush(struct vsm_call *call) {
-    vsm_kick_others(call->vp, call->vtl);
+    call->vp->partition->ops->flush(call->vp, call->vtl);
     return HV_STATUS_SUCCESS;
 }
 

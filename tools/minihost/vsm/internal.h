@@ -15,8 +15,6 @@
 #define VSM_CODE_OFFSET_RETURN 0x26u
 
 // partition.c
-/// A VTL's view of memory has changed: where it runs on another CPU it is entered anew.
-void vsm_kick_others(struct vsm_vp *vp, unsigned vtl);
 /// Something waits for a VP's VTL0: makes it look, unless it will anyway before VTL0 runs again.
 void vsm_kick_vtl0(struct vsm_vp *vp);
 /// VTL0 of a VP back to its power-on or INIT state; is_init keeps what INIT keeps. Its APIC is not

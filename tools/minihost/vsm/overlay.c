@@ -63,7 +63,7 @@ int vsm_overlay_set(struct vsm_vp *vp, unsigned vtl, enum vsm_overlay_kind kind,
 out:
     spin_unlock(&partition->lock);
     if (rc == 0) {
-        vsm_kick_others(vp, vtl);
+        vp->partition->ops->flush(vp, vtl);
     }
     return rc;
 }

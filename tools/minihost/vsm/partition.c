@@ -32,21 +32,6 @@
     (INTERCEPT_VTL2 | SVM_INTERCEPT_INTR | SVM_INTERCEPT_IOIO | SVM_INTERCEPT_HLT |                \
      SVM_INTERCEPT_MONITOR | SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_VINTR)
 
-void vsm_kick_others(struct vsm_vp *vp, unsigned vtl) {
-    struct vsm_partition *partition = vp->partition;
-
-    for (uint32_t i = 0; i < partition->vp_count; i++) {
-        if (&partition->vps[i] == vp) {
-            continue;
-        }
-        if (vtl == VSM_GUEST_VTL) {
-            vsm_kick_vtl0(&partition->vps[i]);
-        } else {
-            partition->ops->kick(&partition->vps[i]);
-        }
-    }
-}
-
 void vsm_kick_vtl0(struct vsm_vp *vp) {
     // Pairs with the fence in vsm_vtl_return(): either we see VTL0 active, or its CPU sees what we
     // left for it.

@@ -112,7 +112,7 @@ struct vsm_vp {
     uint64_t event_cr2;      ///< CR2 that goes with pending_event
     uint64_t reinject;       ///< what an exit interrupted, as event injection, 0: none
     uint64_t reg_page_msr;   ///< HvRegisterRegPage of VTL2
-    bool refused;            ///< the processor did not take the VP's state at the last entry
+    uint64_t invalid_rip;    ///< RIP + 1 of the last state that the processor refused
     uint64_t switches;       ///< VTL switches, for the benchmark
     // A hypercall's input, copied once, and its output; 8-byte aligned.
     uint64_t input[PAGE_SIZE_4K / 8];
@@ -125,6 +125,8 @@ struct vsm_ops {
     uint64_t (*now_100ns)(void);
     /// Makes a CPU leave whatever it runs, soon; from any CPU. It then calls vsm_before_entry().
     void (*kick)(struct vsm_vp *vp);
+    /// Returns when no other CPU runs vtl with what it knew of VTLs' memory before the call.
+    void (*flush)(struct vsm_vp *vp, unsigned vtl);
     /// Raises a vector on the physical local APIC of the VP, which VTL2 owns.
     void (*raise_vtl2)(struct vsm_vp *vp, uint8_t vector);
     /// Bytes of system memory that a VTL may touch, or NULL: [gpa, gpa+size) within one page.
@@ -133,7 +135,7 @@ struct vsm_ops {
                     bool is_write);
     /// What VTL0's nested page tables allow for a page (its number): TLFS bits R 1, W 2, KX 4,
     /// UX 8. -ENOENT where VTL0 has no RAM, -ENOMEM when no table is left. The change takes effect
-    /// on this CPU at its next entry; the caller kicks the others.
+    /// on this CPU at its next entry; the caller flushes the others.
     int (*protect)(struct vsm_partition *partition, uint64_t gpa_page, uint32_t access);
     uint32_t (*protection)(struct vsm_partition *partition, uint64_t gpa_page);
     /// Lays page over gpa in one VTL's view, or takes it away (page NULL).
