@@ -14,7 +14,7 @@
 #include "tools/minihost/svm/svm.h"
 
 #define SAVED_BYTES       offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
-#define RESET_PORT        0xcf9u // PIIX/ICH reset control
+#define RESET_PORT        0xcf9u                                  // PIIX/ICH reset control
 #define RESET_HARD        0x06u
 #define KEYBOARD_PORT     0x64u
 #define KEYBOARD_RESET    0xfeu

@@ -112,7 +112,7 @@ struct vsm_vp {
     uint64_t event_cr2;      ///< CR2 that goes with pending_event
     uint64_t reinject;       ///< what an exit interrupted, as event injection, 0: none
     uint64_t reg_page_msr;   ///< HvRegisterRegPage of VTL2
-    uint64_t invalid_rip;    ///< RIP + 1 of the last state that the processor refused
+    bool refused;            ///< the processor did not take the VP's state at the last entry
     uint64_t switches;       ///< VTL switches, for the benchmark
     // A hypercall's input, copied once, and its output; 8-byte aligned.
     uint64_t input[PAGE_SIZE_4K / 8];
