@@ -18,7 +18,7 @@ for SMP in 1 2 4; do
     available=$(awk '$1 == "MemAvailable:" {print $2}' <<<"$shell_output")
     given=$(grep -Eo 'memory: [0-9]+ MiB for VTL2' "$dir/vtl2.log" | awk '{print $2 * 1024}')
     shell 'ps -o pid,rss,args' && result pass "processes-$SMP" "$shell_output"
-    row "vtl2-memory-$SMP-vps" KiB $((given - available)) "$given" - \
+    row "${row_prefix:-}vtl2-memory-$SMP-vps" KiB $((given - available)) "$given" - \
         "in use of what VTL2 was given; $((given - total)) KiB of it the kernel's image and page structs"
     guest_poweroff
     qemu_disks=() config_disks=()

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# `make bench`: runs the benchmarks (B=name for one: size, memory, start, port, disk), prints a table
-# and writes build/bench.json, a list of objects with name, unit, value, reference, ratio, goal (and
-# met, note). null is what could not be measured; the note says why.
+# `make bench`: runs the benchmarks (B=name for one, or a pattern: B='vsm-*'), prints a table and
+# writes build/bench.json, a list of objects with name, unit, value, reference, ratio, goal (and met,
+# note). null is what could not be measured; the note says why.
 set -euo pipefail
 export LC_ALL=C
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -22,8 +22,9 @@ interrupted() {
 }
 trap interrupted INT TERM
 
+names=(size memory start port disk vsm-memory vsm-start vsm-exit vsm-disk)
 ran=0 failed=0
-for name in size memory start port disk; do
+for name in "${names[@]}"; do
     # shellcheck disable=SC2053 # a pattern
     [ -z "$only" ] || [[ $name == $only ]] || continue
     ran=$((ran + 1))
@@ -39,7 +40,7 @@ for name in size memory start port disk; do
     pid=''
 done
 if [ "$ran" = 0 ]; then
-    echo "make bench: B=$only is none of size, memory, start, port, disk" >&2
+    echo "make bench: B=$only is none of ${names[*]}" >&2
     exit 2
 fi
 
