@@ -19,6 +19,7 @@
 #define LENGTH_HLT        1u
 #define FIRST_USER_VECTOR 32u
 #define VECTOR_NMI        2u
+#define LAST_EXCEPTION    31u
 #define WINDOW_PRIORITY   15u
 
 void vsm_inject_exception(struct vsm_vp *vp, uint8_t vector, bool has_error_code,
@@ -90,7 +91,7 @@ uint64_t vsm_event_to_pending(uint64_t event) {
 void vsm_keep_interrupted_event(struct vsm_vp *vp) {
     struct vsm_vtl *vtl0 = &vp->vtl[VSM_GUEST_VTL];
     struct svm_control *control = &vtl0->vmcb->control;
-    uint64_t event = control->exit_int_info;
+    uint64_t event = control->exit_int_info, vector;
 
     control->event_injection = 0;
     hv_lapic_set_cr8(&vtl0->lapic, control->int_ctl & 0xf);
@@ -101,18 +102,21 @@ void vsm_keep_interrupted_event(struct vsm_vp *vp) {
     if (!(event & SVM_EVENT_VALID)) {
         return;
     }
+    vector = event & SVM_EVENT_VECTOR_MASK;
     switch (event & SVM_EVENT_TYPE_MASK) {
     case SVM_EVENT_TYPE_EXCEPTION:
-        if ((event & SVM_EVENT_VECTOR_MASK) >= FIRST_USER_VECTOR) {
-            event = (event & SVM_EVENT_VECTOR_MASK) | SVM_EVENT_TYPE_INTR | SVM_EVENT_VALID;
-        } else if ((event & SVM_EVENT_VECTOR_MASK) == VECTOR_NMI) {
+        if (vector >= FIRST_USER_VECTOR) {
+            event = vector | SVM_EVENT_TYPE_INTR | SVM_EVENT_VALID;
+        } else if (vector == VECTOR_NMI) {
             event = VECTOR_NMI | SVM_EVENT_TYPE_NMI | SVM_EVENT_VALID;
         }
-        vp->reinject = event;
+        vp->reinject = vector != LAST_EXCEPTION ? event : 0; // which is no exception of QEMU's
         break;
     case SVM_EVENT_TYPE_INTR:
-    case SVM_EVENT_TYPE_NMI:
         vp->reinject = event;
+        break;
+    case SVM_EVENT_TYPE_NMI:
+        vp->reinject = VECTOR_NMI | SVM_EVENT_TYPE_NMI | SVM_EVENT_VALID;
         break;
     default: // INTn: RIP still stands at it
         break;
