@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,6 +48,18 @@ static void *map_page(const struct partition *partition, uint64_t offset) {
     return page == MAP_FAILED ? NULL : page;
 }
 
+/// Even a VTL0 that sleeps in HLT is, for VTL2's scheduler, a thread that never gives up its
+/// processor. It gets what nobody else wants: the vTPM, block I/O workers and the kernel's own
+/// threads go first, and interrupt it at once.
+static void yield_to_others(void) {
+    const struct sched_param none = {0};
+
+    // By the system call: some C libraries have no working function for it. Without it: slower.
+    if (syscall(SYS_sched_setscheduler, 0, SCHED_IDLE, &none) < 0) {
+        log_write(LOG_DEBUG, "vsm", "SCHED_IDLE: %s", strerror(errno));
+    }
+}
+
 static int vp_open(struct vp *vp) {
     const struct partition *partition = vp->partition;
     uint64_t vp_index = vp->index;
@@ -74,6 +87,7 @@ static int vp_open(struct vp *vp) {
             return -errno;
         }
     }
+    yield_to_others();
     return vsm_vp_reset(vp);
 }
 
