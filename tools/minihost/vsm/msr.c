@@ -258,11 +258,19 @@ static int write_crash_control(struct vsm_vp *vp, unsigned vtl, uint64_t value) 
     if (!(value & HV_CRASH_CTL_NOTIFY)) {
         return 0;
     }
+    // A guest may crash, or say so, as often as it likes: the first time is news.
+    if (vtl == VSM_GUEST_VTL &&
+        __atomic_fetch_add(&vp->partition->guest_crashes, 1, __ATOMIC_RELAXED) > 0) {
+        return 0;
+    }
     vp->partition->ops->log(
         "minihost: VTL%u reports a crash: %llx %llx %llx %llx %llx", vtl,
         (unsigned long long)state->crash[0], (unsigned long long)state->crash[1],
         (unsigned long long)state->crash[2], (unsigned long long)state->crash[3],
         (unsigned long long)state->crash[4]);
+    if (vtl == VSM_GUEST_VTL) {
+        return 0; // its text is on its own console
+    }
     vsm_print_state(vp, vtl);
     if (value & HV_CRASH_CTL_MESSAGE) {
         print_crash_text(vp, vtl, state->crash[3], state->crash[4]);

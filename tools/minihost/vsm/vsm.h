@@ -161,6 +161,7 @@ struct vsm_partition {
     uint32_t cpuid_intercept[VSM_MAX_CPUID_INTERCEPTS]; ///< leaves that go to VTL2
     uint32_t cpuid_intercept_count;
     bool invariant_tsc[VSM_VTL_COUNT]; ///< HV_MSR_TSC_INVARIANT_CONTROL was set
+    uint32_t guest_crashes;            ///< crash reports of VTL0
     enum vsm_stop_kind stop;
 };
 
