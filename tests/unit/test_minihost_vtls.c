@@ -398,6 +398,9 @@ static void test_refused_state(void **state) {
     assert_int_equal(fake_partition_exit(f, 0, UINT32_MAX, 0, 0), VSM_RUN);
     assert_int_equal(vsm_before_entry(vp), VSM_RUN);
     assert_true((vmcb(0)->control.event_injection & SVM_EVENT_VECTOR_MASK) == 13);
+    vp->refused = true; // not a value, the whole state: VTL0's crash, or ours
+    assert_int_equal(fake_partition_exit(f, 0, UINT64_MAX, 0, 0), VSM_RUN);
+    (void)message(HV_MESSAGE_UNRECOVERABLE_EXCEPTION, sizeof(struct hv_intercept_header));
     assert_int_equal(fake_partition_exit(f, 0, UINT64_MAX, 0, 0), VSM_STOP);
     assert_int_equal(f->partition.stop, VSM_STOP_FAILED);
 }

@@ -41,6 +41,11 @@ int vsm_overlay_set(struct vsm_vp *vp, unsigned vtl, enum vsm_overlay_kind kind,
     if (!is_aligned(gpa, PAGE_SIZE_4K) || (enabled && gpa >= MAX_GPA)) {
         return -EINVAL;
     }
+    // Elsewhere each one would cost a table, of which a guest could use up all.
+    if (enabled && vtl == VSM_GUEST_VTL &&
+        !partition->ops->memory(partition, VSM_PARAVISOR, gpa, PAGE_SIZE_4K, false)) {
+        return -EINVAL;
+    }
     spin_lock(&partition->lock);
     before = *overlay;
     if (before.enabled == enabled && (!enabled || before.gpa == gpa)) {
