@@ -83,7 +83,7 @@ ATTACK(apic_ipi_war, ATTACK_OTHER) {
     interrupt_count = nmi_count = 0;
     int started = other_start(take_and_send, &both);
     interrupts(1);
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         send(1, VECTOR + garbage() % 64);
         send(1, 0x400);
     }

@@ -109,7 +109,7 @@ void wait_us(uint32_t us);
 
 /// Runs fn(argument) on VP 1, which is started when it was not. 0 when there is no VP 1.
 int other_start(void (*fn)(void *), void *argument);
-/// Until fn has returned; 0 when it does not within a second.
+/// Until fn has returned; 0 when it does not within five seconds.
 int other_wait(void);
 /// What fn looks at in its loop.
 extern volatile int other_stop;

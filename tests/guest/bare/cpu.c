@@ -196,7 +196,7 @@ int other_start(void (*fn)(void *), void *argument) {
 }
 
 int other_wait(void) {
-    for (unsigned i = 0; i < 1000 && other_fn; i++) {
+    for (unsigned i = 0; i < 5000 && other_fn; i++) {
         wait_us(1000);
     }
     return !other_fn;
