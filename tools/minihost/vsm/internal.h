@@ -70,8 +70,14 @@ void vsm_cpuid(struct vsm_vp *vp, unsigned vtl, uint32_t leaf, uint32_t subleaf,
 /// 0; -EPERM: #GP; -ENOENT: nothing known about it.
 int vsm_read_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value);
 int vsm_write_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value);
+/// The time stamp counter as a VTL reads it.
+uint64_t vsm_read_tsc(const struct vsm_vp *vp, unsigned vtl);
 /// EFER as software may set it: SVME stays, LMA is the processor's. False: reserved bits.
 bool vsm_set_efer(struct svm_vmcb *vmcb, uint64_t value);
+
+// msr_synthetic.c: as vsm_read_msr() and vsm_write_msr()
+int vsm_synthetic_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value);
+int vsm_synthetic_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value);
 
 // registers.c
 #define VSM_HYPERVISOR VSM_VTL_COUNT ///< as caller_vtl: minihost itself
@@ -84,6 +90,20 @@ void vsm_hv_segment(const struct svm_segment *in, struct hv_segment_register *ou
 void vsm_svm_segment(const struct hv_segment_register *in, struct svm_segment *out);
 /// Applies an initial context to a VTL that does not run.
 void vsm_set_context(struct vsm_vp *vp, unsigned vtl, const struct hv_initial_vp_context *context);
+
+// registers_config.c
+bool vsm_is_config(uint32_t name);
+uint16_t vsm_config_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
+                        uint64_t *low);
+uint16_t vsm_config_set(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
+                        uint64_t low);
+/// 128 bits: what the CPUID leaf of the same meaning says. False: none of these.
+bool vsm_cpuid_register_get(struct vsm_vp *vp, unsigned vtl, uint32_t name,
+                            struct hv_register_value *value);
+
+// registers_guest.c: HV_STATUS_*, or -ENOENT: none of these
+int vsm_guest_state_get(struct vsm_vp *vp, uint32_t name, struct hv_register_value *value);
+int vsm_guest_state_set(struct vsm_vp *vp, uint32_t name, const struct hv_register_value *value);
 
 // switch.c
 /// From VTL0 to VTL2: shared state moves, the reason goes to the VP assist page.

@@ -30,10 +30,6 @@
 #define RFLAGS_VALID  UINT64_C(0x3f7fd7)
 #define RFLAGS_ALWAYS UINT64_C(2)
 
-/// VsmCapabilities: VTL2 gets intercepts through its VP assist page.
-#define VSM_CAPABILITIES                                                                           \
-    (HV_VSM_CAP_DR6_SHARED | HV_VSM_CAP_INTERCEPT_PAGE | HV_VSM_CAP_RETURN_ACTION)
-
 #define SAVE(field) offsetof(struct svm_save, field)
 
 /// 64-bit registers that are nothing but a field of the save area.
@@ -135,246 +131,6 @@ static bool find_msr(uint32_t name, uint32_t *msr) {
 
 static bool is_gpr(uint32_t name) {
     return name >= HV_REGISTER_RAX && name <= HV_REGISTER_R15;
-}
-
-// ---- registers that configure VSM, and of the partition
-// ------------------------------------------
-
-static uint64_t vp_status(const struct vsm_vp *vp) {
-    uint64_t enabled = 0;
-
-    for (unsigned vtl = 0; vtl < VSM_VTL_COUNT; vtl++) {
-        if (vp->vtl[vtl].enabled) {
-            enabled |= UINT64_C(1) << (HV_VP_STATUS_ENABLED_SHIFT + vtl);
-        }
-    }
-    return enabled | vp->active_vtl;
-}
-
-static uint16_t get_vsm(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
-                        uint64_t *low) {
-    if (vtl != caller_vtl) {
-        return HV_STATUS_ACCESS_DENIED;
-    }
-    switch (name) {
-    case HV_REGISTER_VSM_CODE_PAGE_OFFSETS:
-        *low = VSM_CODE_OFFSET_CALL | VSM_CODE_OFFSET_RETURN << HV_CODE_OFFSET_RETURN_SHIFT;
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_VSM_VP_STATUS:
-        *low = vp_status(vp);
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_VSM_PARTITION_STATUS: // [15:0] enabled VTLs, [19:16] highest possible
-        *low = 5 | VSM_PARAVISOR << 16;
-        return HV_STATUS_SUCCESS;
-    default:
-        break;
-    }
-    if (caller_vtl != VSM_PARAVISOR) {
-        return HV_STATUS_ACCESS_DENIED;
-    }
-    switch (name) {
-    case HV_REGISTER_VSM_CAPABILITIES:
-        *low = VSM_CAPABILITIES;
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_VSM_PARTITION_CONFIG:
-        *low = vp->partition->partition_config;
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_REG_PAGE:
-        *low = vp->reg_page_msr;
-        return HV_STATUS_SUCCESS;
-    default:
-        return HV_STATUS_INVALID_PARAMETER;
-    }
-}
-
-static uint16_t set_vsm(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
-                        uint64_t low) {
-    const uint64_t known = HV_VSM_CONFIG_PROTECTION |
-                           UINT64_C(0xf) << HV_VSM_CONFIG_DEFAULT_MASK_SHIFT |
-                           HV_VSM_CONFIG_ZERO_ON_RESET | HV_VSM_CONFIG_INTERCEPT_STARTUP |
-                           HV_VSM_CONFIG_INTERCEPT_CPUID | HV_VSM_CONFIG_INTERCEPT_EXCEPTION |
-                           HV_VSM_CONFIG_INTERCEPT_PAGE;
-
-    if (vtl != caller_vtl || caller_vtl != VSM_PARAVISOR) {
-        return HV_STATUS_ACCESS_DENIED;
-    }
-    switch (name) {
-    case HV_REGISTER_VSM_PARTITION_CONFIG:
-        // Protection cannot be given up again, and defaults other than "all" would take memory from
-        // a VTL0 that already runs.
-        if ((low & ~known) ||
-            (low >> HV_VSM_CONFIG_DEFAULT_MASK_SHIFT & 0xf) != HV_MAP_GPA_PERMISSION_MASK ||
-            (vp->partition->partition_config & ~low & HV_VSM_CONFIG_PROTECTION)) {
-            return HV_STATUS_INVALID_REGISTER_VALUE;
-        }
-        vp->partition->partition_config = low;
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_REG_PAGE:
-        if (vsm_overlay_set(vp, vtl, VSM_OVERLAY_REGISTER_PAGE, low & HV_MSR_PAGE_ENABLE,
-                            low & HV_MSR_PAGE_GPA_MASK)) {
-            return HV_STATUS_INVALID_REGISTER_VALUE;
-        }
-        vp->reg_page_msr = low & (HV_MSR_PAGE_GPA_MASK | HV_MSR_PAGE_ENABLE);
-        return HV_STATUS_SUCCESS;
-    default:
-        return HV_STATUS_INVALID_PARAMETER;
-    }
-}
-
-static bool is_vsm(uint32_t name) {
-    return (name & 0xffff0000u) == 0x000d0000u || name == HV_REGISTER_REG_PAGE;
-}
-
-/// 128 bits: what the CPUID leaf of the same meaning says.
-static bool get_cpuid_register(struct vsm_vp *vp, unsigned vtl, uint32_t name,
-                               struct hv_register_value *value) {
-    uint32_t out[4], leaf;
-
-    if (name == HV_REGISTER_HYPERVISOR_VERSION) {
-        leaf = HV_CPUID_VERSION;
-    } else if (name >= HV_REGISTER_PRIVILEGES_AND_FEATURES && name <= HV_REGISTER_HARDWARE_INFO) {
-        leaf = HV_CPUID_FEATURES + (name - HV_REGISTER_PRIVILEGES_AND_FEATURES);
-    } else {
-        return false;
-    }
-    vsm_cpuid(vp, vtl, leaf, 0, out);
-    value->low = out[0] | (uint64_t)out[1] << 32;
-    value->high = out[2] | (uint64_t)out[3] << 32;
-    return true;
-}
-
-// ---- interrupt and activity state of VTL0
-// --------------------------------------------------------
-
-static uint64_t event0_from_event(uint64_t event) {
-    uint64_t vector = event & SVM_EVENT_VECTOR_MASK;
-
-    if (!(event & SVM_EVENT_VALID)) {
-        return 0;
-    }
-    if ((event & SVM_EVENT_TYPE_MASK) == SVM_EVENT_TYPE_INTR) {
-        return HV_EVENT_PENDING | HV_EVENT_KIND_EXTINT << HV_EVENT_KIND_SHIFT |
-               vector << HV_EVENT_EXTINT_SHIFT;
-    }
-    return HV_EVENT_PENDING | vector << HV_EVENT_EXC_VECTOR_SHIFT |
-           (event & SVM_EVENT_ERROR_VALID ? HV_EVENT_EXC_ERROR_VALID : 0) |
-           (event >> SVM_EVENT_ERROR_SHIFT) << HV_EVENT_EXC_ERROR_SHIFT;
-}
-
-/// Exceptions that the processor can be made to deliver by event injection.
-static bool can_inject_exception(uint64_t vector) {
-    return vector < 31 && vector != 2;
-}
-
-static uint16_t set_event0(struct vsm_vp *vp, const struct hv_register_value *value) {
-    uint64_t low = value->low, vector;
-
-    if (!(low & HV_EVENT_PENDING)) {
-        vp->pending_event = 0;
-        return HV_STATUS_SUCCESS;
-    }
-    switch (low >> HV_EVENT_KIND_SHIFT & 7) {
-    case HV_EVENT_KIND_EXTINT:
-        vector = low >> HV_EVENT_EXTINT_SHIFT & 0xff;
-        vp->pending_event = SVM_EVENT_VALID | SVM_EVENT_TYPE_INTR | vector;
-        return HV_STATUS_SUCCESS;
-    case HV_EVENT_KIND_EXCEPTION:
-        vector = low >> HV_EVENT_EXC_VECTOR_SHIFT & 0xffff;
-        if (!can_inject_exception(vector)) {
-            return HV_STATUS_INVALID_REGISTER_VALUE;
-        }
-        vp->pending_event = SVM_EVENT_VALID | SVM_EVENT_TYPE_EXCEPTION | vector;
-        if (low & HV_EVENT_EXC_ERROR_VALID) {
-            vp->pending_event |= SVM_EVENT_ERROR_VALID | (low >> HV_EVENT_EXC_ERROR_SHIFT)
-                                                             << SVM_EVENT_ERROR_SHIFT;
-        }
-        if (vector == 14) {
-            vp->vtl[VSM_GUEST_VTL].vmcb->save.cr2 = value->high;
-            vp->event_cr2 = value->high;
-        }
-        return HV_STATUS_SUCCESS;
-    default:
-        return HV_STATUS_INVALID_REGISTER_VALUE;
-    }
-}
-
-static uint16_t set_activity(struct vsm_vp *vp, uint64_t low) {
-    if (low &
-        ~(HV_ACTIVITY_STARTUP_SUSPEND | HV_ACTIVITY_HALT_SUSPEND | HV_ACTIVITY_IDLE_SUSPEND)) {
-        return HV_STATUS_INVALID_REGISTER_VALUE;
-    }
-    if (low & HV_ACTIVITY_STARTUP_SUSPEND) {
-        vp->pending_event = 0;
-        vp->reinject = 0;
-        vp->deliverability = 0;
-    }
-    vp->halted = low & (HV_ACTIVITY_HALT_SUSPEND | HV_ACTIVITY_IDLE_SUSPEND);
-    hv_lapic_set_activity(&vp->vtl[VSM_GUEST_VTL].lapic,
-                          low & HV_ACTIVITY_STARTUP_SUSPEND ? HV_VP_WAIT_FOR_SIPI : HV_VP_RUNNING);
-    __atomic_store_n(&vp->vtl[VSM_GUEST_VTL].running, !(low & HV_ACTIVITY_STARTUP_SUSPEND),
-                     __ATOMIC_RELEASE);
-    return HV_STATUS_SUCCESS;
-}
-
-/// -ENOENT: none of these.
-static int get_guest_state(struct vsm_vp *vp, uint32_t name, struct hv_register_value *value) {
-    const struct vsm_vtl *vtl0 = &vp->vtl[VSM_GUEST_VTL];
-
-    switch (name) {
-    case HV_REGISTER_INTERNAL_ACTIVITY_STATE:
-        value->low = (vtl0->running ? 0 : HV_ACTIVITY_STARTUP_SUSPEND) |
-                     (vp->halted ? HV_ACTIVITY_HALT_SUSPEND : 0);
-        return 0;
-    case HV_REGISTER_PENDING_INTERRUPTION:
-        value->low = vsm_event_to_pending(vp->reinject);
-        return 0;
-    case HV_REGISTER_INTERRUPT_STATE:
-        value->low = (vtl0->vmcb->control.interrupt_shadow & 1 ? HV_INTERRUPT_STATE_SHADOW : 0) |
-                     (vp->nmi_masked ? HV_INTERRUPT_STATE_NMI_MASKED : 0);
-        return 0;
-    case HV_REGISTER_PENDING_EVENT0:
-        value->low = event0_from_event(vp->pending_event);
-        value->high = vp->pending_event ? vp->event_cr2 : 0;
-        return 0;
-    case HV_REGISTER_PENDING_EVENT1:
-        return 0;
-    case HV_REGISTER_DELIVERABILITY_NOTIFICATIONS:
-        value->low = vp->deliverability;
-        return 0;
-    default:
-        return -ENOENT;
-    }
-}
-
-/// HV_STATUS_*, or -ENOENT: none of these.
-static int set_guest_state(struct vsm_vp *vp, uint32_t name,
-                           const struct hv_register_value *value) {
-    uint64_t event;
-
-    switch (name) {
-    case HV_REGISTER_INTERNAL_ACTIVITY_STATE:
-        return set_activity(vp, value->low);
-    case HV_REGISTER_PENDING_INTERRUPTION:
-        if (!vsm_event_from_pending(value->low, &event)) {
-            return HV_STATUS_INVALID_REGISTER_VALUE;
-        }
-        vp->reinject = event;
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_INTERRUPT_STATE:
-        vp->vtl[VSM_GUEST_VTL].vmcb->control.interrupt_shadow =
-            value->low & HV_INTERRUPT_STATE_SHADOW ? 1 : 0;
-        vp->nmi_masked = value->low & HV_INTERRUPT_STATE_NMI_MASKED;
-        return HV_STATUS_SUCCESS;
-    case HV_REGISTER_PENDING_EVENT0:
-        return set_event0(vp, value);
-    case HV_REGISTER_PENDING_EVENT1:
-        return value->low & 1 ? HV_STATUS_INVALID_REGISTER_VALUE : HV_STATUS_SUCCESS;
-    case HV_REGISTER_DELIVERABILITY_NOTIFICATIONS:
-        vp->deliverability = value->low;
-        return HV_STATUS_SUCCESS;
-    default:
-        return -ENOENT;
-    }
 }
 
 // ---- processor state
@@ -549,19 +305,19 @@ uint16_t vsm_register_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
     if (vtl > caller_vtl) {
         return HV_STATUS_ACCESS_DENIED;
     }
-    if (is_vsm(name)) {
+    if (vsm_is_config(name)) {
         uint64_t low = 0;
-        uint16_t status = get_vsm(vp, caller_vtl, vtl, name, &low);
+        uint16_t status = vsm_config_get(vp, caller_vtl, vtl, name, &low);
 
         value->low = low;
         return status;
     }
-    if (get_cpuid_register(vp, vtl, name, value)) {
+    if (vsm_cpuid_register_get(vp, vtl, name, value)) {
         return HV_STATUS_SUCCESS;
     }
     rc = get_processor(vp, vtl, name, value);
     if (rc == -ENOENT && vtl == VSM_GUEST_VTL) {
-        rc = get_guest_state(vp, name, value);
+        rc = vsm_guest_state_get(vp, name, value);
     }
     if (rc != -ENOENT) {
         return (uint16_t)rc;
@@ -586,14 +342,14 @@ uint16_t vsm_register_set(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
     if (vtl > caller_vtl) {
         return HV_STATUS_ACCESS_DENIED;
     }
-    if (is_vsm(name)) {
-        return set_vsm(vp, caller_vtl, vtl, name, value->low);
+    if (vsm_is_config(name)) {
+        return vsm_config_set(vp, caller_vtl, vtl, name, value->low);
     }
     // A VTL's own processor state is changed by its instructions, not by hypercalls.
     if (vtl < caller_vtl) {
         rc = set_processor(vp, vtl, name, value);
         if (rc == -ENOENT && vtl == VSM_GUEST_VTL) {
-            rc = set_guest_state(vp, name, value);
+            rc = vsm_guest_state_set(vp, name, value);
         }
         if (rc != -ENOENT) {
             return (uint16_t)rc;
