@@ -5,8 +5,8 @@
 // the platform turns its own exit into a neutral struct vp_exit, userspace/ decides.
 //
 // What differs between the platforms and how this interface takes it:
-//   - interrupt controllers: native lets KVM emulate APIC, IOAPIC, PIC and PIT (vtl2_features says
-//     so); elsewhere the VMM brings its own and injects by vp_inject().
+//   - interrupt controllers: native lets KVM emulate APIC, IOAPIC, PIC and PIT; elsewhere the VMM
+//     brings what features() lacks and injects by send_msi() and extint_inject().
 //   - MMIO: native delivers decoded accesses; elsewhere the emulator in vtl2/ carries out the
 //     intercepted instruction and hands its accesses to vtl2_config.access.
 //   - memory: native maps host memory at a GPA; elsewhere VTL0's memory is there, its GPA is the
