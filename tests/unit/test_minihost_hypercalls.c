@@ -114,8 +114,7 @@ static uint64_t get_register(uint8_t vtl, uint32_t name, uint64_t *low) {
     return result;
 }
 
-// ---- the rules
-// -----------------------------------------------------------------------------------
+// ---- the rules ---------------------------------------------------------------------------------
 
 static void test_shape_rules(void **state) {
     const struct vsm_call_shape simple = {.header_bytes = 24}, rep = {16, 8, 16, true, false},
@@ -201,8 +200,7 @@ static void test_32_bit_registers(void **state) {
     assert_true(get64(0) == 0 && get64(8) == 0);
 }
 
-// ---- registers
-// -----------------------------------------------------------------------------------
+// ---- registers ---------------------------------------------------------------------------------
 
 static void test_registers(void **state) {
     uint64_t low;
@@ -269,8 +267,7 @@ static void test_repetitions_stop_at_an_error(void **state) {
     assert_true(get64(0) == UINT64_MAX && get64(16) == f->now_100ns);
 }
 
-// ---- memory
-// --------------------------------------------------------------------------------------
+// ---- memory ------------------------------------------------------------------------------------
 
 static void put_protection(uint32_t flags, uint32_t pages) {
     struct hv_modify_vtl_protection_input in = {.partition_id = HV_PARTITION_ID_SELF,
@@ -365,8 +362,7 @@ static void test_translate(void **state) {
     assert_int_equal((uint32_t)get64(0), HV_TRANSLATE_PRIVILEGE_VIOLATION);
 }
 
-// ---- starting, interrupts
-// ------------------------------------------------------------------------
+// ---- starting, interrupts ----------------------------------------------------------------------
 
 static void test_start_of_another_vp(void **state) {
     struct hv_vp_index_from_apic_id_input id = {.partition_id = HV_PARTITION_ID_SELF};

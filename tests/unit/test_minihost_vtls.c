@@ -79,8 +79,7 @@ static const void *message(uint32_t type, size_t size) {
     return assist->intercept_message.payload;
 }
 
-// ---- state
-// ---------------------------------------------------------------------------------------
+// ---- state -------------------------------------------------------------------------------------
 
 static void test_shared_and_private_state(void **state) {
     (void)state;
@@ -184,8 +183,7 @@ static void test_return_actions(void **state) {
     assert_int_equal(flags->flags[7][1], 2);
 }
 
-// ---- messages
-// ------------------------------------------------------------------------------------
+// ---- messages ----------------------------------------------------------------------------------
 
 static void test_port_message(void **state) {
     const struct hv_io_port_intercept *m;
@@ -263,8 +261,7 @@ static void test_other_messages(void **state) {
     assert_int_equal(cpuid->header.length_and_cr8 & 0xf, 2);
 }
 
-// ---- events
-// --------------------------------------------------------------------------------------
+// ---- events ------------------------------------------------------------------------------------
 
 static void set(uint32_t name, uint64_t low, uint64_t high) {
     struct hv_register_value value = {{{low, high}}};

@@ -10,8 +10,7 @@
 
 #include "igvm/base/types.h"
 
-// ---- hypercalls: "Hypercall Interface"
-// -----------------------------------------------------------
+// ---- hypercalls: "Hypercall Interface" ---------------------------------------------------------
 
 // Call codes ("Hypercall Reference").
 #define HV_CALL_FLUSH_VIRTUAL_ADDRESS_SPACE      0x0002u
@@ -427,8 +426,7 @@ _Static_assert(sizeof(struct hv_cpuid_values_input) == 16, "TLFS: GetVpCpuidValu
 #define HV_HINT_X2APIC         (1u << 8)
 #define HV_HINT_NO_AUTO_EOI    (1u << 9)
 
-// ---- pages that both sides see
-// -------------------------------------------------------------------
+// ---- pages that both sides see -----------------------------------------------------------------
 
 /// "Partition Reference Time Enlightenment": time in 100 ns = ((tsc * scale) >> 64) + offset.
 struct hv_reference_tsc_page {

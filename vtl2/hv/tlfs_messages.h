@@ -185,8 +185,7 @@ struct hv_sipi_intercept {
 } __attribute__((packed));
 _Static_assert(sizeof(struct hv_sipi_intercept) == 48, "TLFS: SIPI intercept");
 
-// ---- the VP assist page
-// --------------------------------------------------------------------------
+// ---- the VP assist page ------------------------------------------------------------------------
 enum hv_vtl_entry_reason {
     HV_VTL_ENTRY_VTL_CALL = 1,
     HV_VTL_ENTRY_INTERRUPT = 2,
@@ -226,8 +225,7 @@ _Static_assert(sizeof(struct hv_vp_assist_page) == PAGE_SIZE_4K, "TLFS: VP assis
 _Static_assert(offsetof(struct hv_vp_assist_page, intercept_message) == 112, "TLFS: assist page");
 _Static_assert(offsetof(struct hv_vp_assist_page, return_actions) == 368, "TLFS: assist page");
 
-// ---- the register page
-// ---------------------------------------------------------------------------
+// ---- the register page -------------------------------------------------------------------------
 struct hv_register_page {
     uint16_t version; ///< HV_REGISTER_PAGE_VERSION
     uint8_t is_valid; ///< the hypervisor's: what follows is the lower VTL's state

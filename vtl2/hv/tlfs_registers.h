@@ -62,8 +62,7 @@ struct hv_start_vp_input {
 } __attribute__((packed));
 _Static_assert(sizeof(struct hv_start_vp_input) == 240, "TLFS: HvCallStartVirtualProcessor");
 
-// ---- names
-// ---------------------------------------------------------------------------------------
+// ---- names -------------------------------------------------------------------------------------
 #define HV_REGISTER_EXPLICIT_SUSPEND        0x00000000u
 #define HV_REGISTER_INTERCEPT_SUSPEND       0x00000001u
 #define HV_REGISTER_INTERNAL_ACTIVITY_STATE 0x00000004u
@@ -162,8 +161,7 @@ _Static_assert(sizeof(struct hv_start_vp_input) == 240, "TLFS: HvCallStartVirtua
 #define HV_REGISTER_VSM_VP_SECURE_CONFIG_VTL0  0x000d0010u
 #define HV_REGISTER_VSM_VP_WAIT_FOR_TLB_LOCK   0x000d0020u
 
-// ---- values
-// --------------------------------------------------------------------------------------
+// ---- values ------------------------------------------------------------------------------------
 
 // HV_REGISTER_INTERNAL_ACTIVITY_STATE.
 #define HV_ACTIVITY_STARTUP_SUSPEND UINT64_C(1)

@@ -125,8 +125,7 @@ uint16_t vsm_call_translate(struct vsm_call *call) {
     return HV_STATUS_SUCCESS;
 }
 
-// ---- flushes: every entry into a VTL flushes its CPU's TLB
-// ---------------------------------------
+// ---- flushes: every entry into a VTL flushes its CPU's TLB -------------------------------------
 
 uint16_t vsm_call_flush(struct vsm_call *call) {
     call->vp->partition->ops->flush(call->vp, call->vtl);

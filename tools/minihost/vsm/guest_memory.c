@@ -58,8 +58,7 @@ int vsm_copy_out(struct vsm_vp *vp, unsigned vtl, uint64_t gpa, const void *in, 
     return 0;
 }
 
-// ---- the emulator's view
-// -------------------------------------------------------------------------
+// ---- the emulator's view -----------------------------------------------------------------------
 
 /// What a walk is done for.
 struct walk {

@@ -117,8 +117,7 @@ uint16_t vsm_sparse_set(const struct vsm_call *call, const struct hv_vp_set *set
     return HV_STATUS_SUCCESS;
 }
 
-// ---- registers of the call
-// -----------------------------------------------------------------------
+// ---- registers of the call ---------------------------------------------------------------------
 
 struct call_registers {
     bool is_long;
@@ -166,8 +165,7 @@ static enum vsm_next go_on_later(struct vsm_vp *vp, bool is_long, uint32_t rep) 
     return VSM_RUN;
 }
 
-// ---- dispatch
-// ------------------------------------------------------------------------------------
+// ---- dispatch ----------------------------------------------------------------------------------
 
 static uint16_t load_input(struct vsm_call *call, const struct vsm_call_shape *shape,
                            const struct call_registers *r) {

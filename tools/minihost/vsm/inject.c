@@ -123,8 +123,7 @@ void vsm_keep_interrupted_event(struct vsm_vp *vp) {
     }
 }
 
-// ---- start-up and mail
-// ---------------------------------------------------------------------------
+// ---- start-up and mail -------------------------------------------------------------------------
 
 /// The start-up message's state: real mode at vector << 12.
 static void start_at(struct vsm_vp *vp, uint8_t vector) {
@@ -179,8 +178,7 @@ static void take_mail(struct vsm_vp *vp) {
     spin_unlock(&vp->lock);
 }
 
-// ---- before entry
-// --------------------------------------------------------------------------------
+// ---- before entry ------------------------------------------------------------------------------
 
 static bool can_take_interrupt(const struct vsm_vp *vp) {
     const struct svm_vmcb *vmcb = vp->vtl[VSM_GUEST_VTL].vmcb;

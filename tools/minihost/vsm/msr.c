@@ -50,8 +50,7 @@
 
 #define HWCR_TSC_FREQ_SEL (UINT64_C(1) << 24)
 
-// ---- EFER, PAT
-// -----------------------------------------------------------------------------------
+// ---- EFER, PAT ---------------------------------------------------------------------------------
 
 bool vsm_set_efer(struct svm_vmcb *vmcb, uint64_t value) {
     uint64_t old = vmcb->save.efer;
@@ -120,8 +119,7 @@ uint64_t vsm_read_tsc(const struct vsm_vp *vp, unsigned vtl) {
     return vp->partition->ops->read_tsc() + vp->vtl[vtl].vmcb->control.tsc_offset;
 }
 
-// ---- architectural MSRs of VTL0
-// ------------------------------------------------------------------
+// ---- architectural MSRs of VTL0 ----------------------------------------------------------------
 
 /// What exists, reads as 0 and takes nothing: kernels look at these without asking CPUID.
 static bool reads_as_zero(uint32_t index) {
@@ -225,8 +223,7 @@ static int vtl0_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t 
     }
 }
 
-// ---- both
-// ----------------------------------------------------------------------------------------
+// ---- both --------------------------------------------------------------------------------------
 
 int vsm_read_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value) {
     int rc;

@@ -9,8 +9,7 @@
 
 __extension__ typedef unsigned __int128 u128;
 
-// ---- the hypercall page, reference time
-// ----------------------------------------------------------
+// ---- the hypercall page, reference time --------------------------------------------------------
 
 /// HvRegisterVsmCodePageOffsets promises these places.
 static void fill_hypercall_page(uint8_t *page) {
@@ -114,8 +113,7 @@ static int write_assist_page(struct vsm_vp *vp, unsigned vtl, uint64_t value) {
     return 0;
 }
 
-// ---- crash
-// ---------------------------------------------------------------------------------------
+// ---- crash -------------------------------------------------------------------------------------
 
 static void print_crash_text(struct vsm_vp *vp, unsigned vtl, uint64_t gpa, uint64_t size_bytes) {
     char text[129];
@@ -165,8 +163,7 @@ static int write_crash_control(struct vsm_vp *vp, unsigned vtl, uint64_t value) 
     return 0;
 }
 
-// ---- synthetic MSRs
-// ------------------------------------------------------------------------------
+// ---- synthetic MSRs ----------------------------------------------------------------------------
 
 int vsm_synthetic_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value) {
     const struct vsm_partition *partition = vp->partition;

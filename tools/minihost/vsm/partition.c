@@ -132,8 +132,7 @@ uint64_t vsm_deadline(const struct vsm_vp *vp) {
     return vsm_apic_deadline(vp);
 }
 
-// ---- the screen
-// ----------------------------------------------------------------------------------
+// ---- the screen --------------------------------------------------------------------------------
 
 static void print_segment(const struct vsm_ops *ops, const char *name,
                           const struct svm_segment *s) {

@@ -133,8 +133,7 @@ static bool is_gpr(uint32_t name) {
     return name >= HV_REGISTER_RAX && name <= HV_REGISTER_R15;
 }
 
-// ---- processor state
-// -----------------------------------------------------------------------------
+// ---- processor state ---------------------------------------------------------------------------
 
 /// HV_STATUS_*, or -ENOENT: none of these.
 static int get_processor(struct vsm_vp *vp, unsigned vtl, uint32_t name,
@@ -292,8 +291,7 @@ static uint16_t set_apic_base(struct vsm_vp *vp, uint64_t low) {
     return HV_STATUS_SUCCESS;
 }
 
-// ---- the two entries
-// -----------------------------------------------------------------------------
+// ---- the two entries ---------------------------------------------------------------------------
 
 uint16_t vsm_register_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, uint32_t name,
                           struct hv_register_value *value) {

@@ -33,8 +33,7 @@ static void move_shared(struct vsm_vp *vp, unsigned from, unsigned to) {
     vp->switches++;
 }
 
-// ---- the register page
-// ---------------------------------------------------------------------------
+// ---- the register page -------------------------------------------------------------------------
 
 static void fill_register_page(struct vsm_vp *vp) {
     struct hv_register_page *page = vsm_overlay_page(vp, VSM_PARAVISOR, VSM_OVERLAY_REGISTER_PAGE);
@@ -103,8 +102,7 @@ static void apply_register_page(struct vsm_vp *vp) {
     }
 }
 
-// ---- entry and return
-// ----------------------------------------------------------------------------
+// ---- entry and return --------------------------------------------------------------------------
 
 enum vsm_next vsm_enter_vtl2(struct vsm_vp *vp, enum hv_vtl_entry_reason reason) {
     struct hv_vp_assist_page *assist = vsm_overlay_page(vp, VSM_PARAVISOR, VSM_OVERLAY_ASSIST);
