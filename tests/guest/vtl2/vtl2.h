@@ -178,6 +178,9 @@ void vtl0_run_for_us(uint64_t us);
 void vtl0_skip(void);
 /// Payload of the last intercept message.
 const void *message(void);
+/// Every field of a message's header for VTL0 as vtl0_code() leaves it; rip: where it must stand.
+void check_header(const struct hv_intercept_header *header, enum mode mode, uint64_t rip,
+                  unsigned length_bytes, enum hv_intercept_access access);
 /// VTL0's own page tables as new, no protections on TARGET_GPA.
 void vtl0_memory_init(void);
 void vtl0_apic_reset(void);

@@ -173,6 +173,7 @@ static void make_partition(void) {
     make_maps();
     partition->ops = &svm_ops;
     partition->tsc_hz = svm_host.tsc_hz;
+    partition->tsc_zero = svm_host.tsc_start;
     partition->apic_hz = 1000000000; // QEMU's local APIC counts nanoseconds
     partition->vp_count = svm_host.cpu_count;
     partition->vps = svm_pages(heap_page_count(partition->vp_count * sizeof(struct vsm_vp)));

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-__extension__ typedef unsigned __int128 u128;
+__extension__ typedef __int128 s128;
 
 // ---- the hypercall page, reference time --------------------------------------------------------
 
@@ -83,11 +83,11 @@ static int write_reference_tsc(struct vsm_vp *vp, unsigned vtl, uint64_t value) 
         memset(page, 0, sizeof(*page));
         if (partition->tsc_hz > 10000000) {
             uint64_t scale = tsc_scale(partition->tsc_hz);
-            uint64_t tsc = vsm_read_tsc(vp, vtl);
+            // Exactly the MSR's clock: two readings now would be some microseconds apart.
+            int64_t zero = (int64_t)(partition->tsc_zero + vp->vtl[vtl].vmcb->control.tsc_offset);
 
             page->scale = scale;
-            page->offset =
-                (int64_t)(partition->ops->now_100ns() - (uint64_t)(((u128)tsc * scale) >> 64));
+            page->offset = -(int64_t)(((s128)zero * (s128)scale) >> 64);
             page->sequence = 1;
         }
     }

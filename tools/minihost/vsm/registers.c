@@ -355,6 +355,9 @@ uint16_t vsm_register_set(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
         if (name == HV_REGISTER_APIC_BASE && vtl == VSM_GUEST_VTL) {
             return set_apic_base(vp, value->low);
         }
+        if (name == HV_REGISTER_HYPERCALL) { // locked until a reset, which is what comes from above
+            vp->partition->vps[0].vtl[vtl].hypercall_msr &= ~HV_HYPERCALL_MSR_LOCKED;
+        }
     }
     if (!find_msr(name, &msr)) {
         return HV_STATUS_INVALID_PARAMETER;

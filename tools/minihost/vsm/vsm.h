@@ -156,6 +156,7 @@ struct vsm_partition {
     struct spinlock lock;        ///< overlays, protections, intercepts
     struct hv_apic_bus apic_bus; ///< VTL0's local APICs
     uint64_t tsc_hz, apic_hz;
+    uint64_t tsc_zero;         ///< the TSC at reference time 0
     uint64_t partition_config; ///< HvRegisterVsmPartitionConfig of VTL2
     uint32_t intercepts;       ///< bit per enum hv_intercept_type that VTL2 installed
     uint32_t cpuid_intercept[VSM_MAX_CPUID_INTERCEPTS]; ///< leaves that go to VTL2
