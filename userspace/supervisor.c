@@ -84,7 +84,9 @@ static int open_state(const char *path) {
 /// Starts a vTPM. The VM worker's end of its socket, or -1.
 static int start_vtpm(struct supervisor *s) {
     char socket_option[32], state_option[32];
-    char *arguments[] = {"vtpm", socket_option, state_option, NULL};
+    // The guest is booted without firmware: what that would do with the TPM is done here, while the
+    // VM worker builds the machine.
+    char *arguments[] = {"vtpm", socket_option, state_option, "--play-firmware", NULL};
     int state_fd = open_state(s->config.tpm_state);
     int pair[2];
 

@@ -340,6 +340,10 @@ static int parse_option(struct options *o, const char *arg) {
         o->policy.manufacture_if_corrupt = strcmp(value, "manufacture") == 0;
         return o->policy.manufacture_if_corrupt || strcmp(value, "fail") == 0 ? 0 : -EINVAL;
     }
+    if (strcmp(arg, "--play-firmware") == 0) {
+        o->policy.play_firmware = true;
+        return 0;
+    }
     value = strchr(arg, '=');
     n = value ? number(value + 1) : -1;
     if (n < 0) {

@@ -34,7 +34,9 @@ static struct {
     struct vtpm_store *store;
     bool failed;
     bool manufacturing;
-    uint8_t *made; ///< while manufacturing: the state so far
+    bool plays_firmware; ///< vtpm_engine_policy.play_firmware
+    bool fresh;          ///< no command since power-on but firmware's
+    uint8_t *made;       ///< while manufacturing: the state so far
     uint32_t made_bytes;
     _Atomic uint8_t locality;
     unsigned char *response; ///< libtpms', grown as needed
@@ -128,8 +130,8 @@ static size_t answer_failure(uint8_t *response) {
     return sizeof(failure);
 }
 
-size_t vtpm_engine_run(uint8_t locality, const uint8_t *command, size_t command_bytes,
-                       uint8_t *response, size_t capacity_bytes) {
+static size_t run(uint8_t locality, const uint8_t *command, size_t command_bytes, uint8_t *response,
+                  size_t capacity_bytes) {
     unsigned char copy[4096];
     uint32_t size = 0;
 
@@ -148,33 +150,23 @@ size_t vtpm_engine_run(uint8_t locality, const uint8_t *command, size_t command_
     return size;
 }
 
+size_t vtpm_engine_run(uint8_t locality, const uint8_t *command, size_t command_bytes,
+                       uint8_t *response, size_t capacity_bytes) {
+    engine.fresh = false;
+    return run(locality, command, command_bytes, response, capacity_bytes);
+}
+
 void vtpm_engine_cancel(void) {
     TPMLIB_CancelCommand();
 }
 
-static int fail(int error) {
-    engine.failed = true;
-    return error;
-}
-
-int vtpm_engine_power_cycle(void) {
-    if (engine.failed) {
-        return -EIO;
-    }
-    TPMLIB_Terminate();
-    if (TPMLIB_MainInit() != TPM_SUCCESS) {
-        log_write(LOG_ERROR, AREA, "the TPM does not start again");
-        return fail(-EIO);
-    }
-    return 0;
-}
-
 // ---- first start --------------------------------------------------------------------------------
 
-/// TPM2_Startup(CLEAR), TPM2_PCR_Allocate by the platform's empty password, TPM2_Shutdown(CLEAR):
-/// part 3, sections 9.3, 22.5, 9.4. Bank bitmaps: SHA-1 and SHA-512 none, SHA-256 and SHA-384
-/// all 24.
+/// TPM2_Startup(CLEAR), TPM2_SelfTest(YES), TPM2_PCR_Allocate by the platform's empty password,
+/// TPM2_Shutdown(CLEAR): part 3, sections 9.3, 10.2, 22.5, 9.4. Bank bitmaps: SHA-1 and SHA-512
+/// none, SHA-256 and SHA-384 all 24.
 static const uint8_t cmd_startup[] = {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0};
+static const uint8_t cmd_self_test[] = {0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 1};
 static const uint8_t cmd_shutdown[] = {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0};
 static const uint8_t cmd_pcr_allocate[] = {
     0x80, 0x02, 0, 0,    0,    55,   0, 0,    0x01, 0x2B, // sessions, size, TPM_CC_PCR_Allocate
@@ -189,7 +181,7 @@ _Static_assert(sizeof(cmd_pcr_allocate) == 55, "size field");
 /// Whether the command succeeded; allocation says so once more in its first parameter.
 static bool provision(const uint8_t *command, size_t command_bytes, bool is_allocate) {
     uint8_t response[TPM_IO_BYTES];
-    size_t n = vtpm_engine_run(0, command, command_bytes, response, sizeof(response));
+    size_t n = run(0, command, command_bytes, response, sizeof(response));
 
     return n >= TPM_HEADER_BYTES && load_be32(response + 6) == 0 &&
            (!is_allocate || (n > 14 && response[14] == 1));
@@ -248,6 +240,40 @@ static int make_good(struct vtpm_store *store, const struct vtpm_engine_policy *
     return 0;
 }
 
+static int fail(int error) {
+    engine.failed = true;
+    return error;
+}
+
+/// _TPM_Init, and what firmware does then. A self-test that fails puts the TPM into its failure
+/// mode: the guest finds that out by itself.
+static int power_on(void) {
+    if (TPMLIB_MainInit() != TPM_SUCCESS) {
+        return fail(-EIO);
+    }
+    if (engine.plays_firmware && (!provision(cmd_startup, sizeof(cmd_startup), false) ||
+                                  !provision(cmd_self_test, sizeof(cmd_self_test), false))) {
+        log_write(LOG_ERROR, AREA, "the TPM's self-test failed");
+    }
+    engine.fresh = true;
+    return 0;
+}
+
+int vtpm_engine_power_cycle(void) {
+    if (engine.failed) {
+        return -EIO;
+    }
+    if (engine.fresh) {
+        return 0; // nothing that could be undone
+    }
+    TPMLIB_Terminate();
+    if (power_on() != 0) {
+        log_write(LOG_ERROR, AREA, "the TPM does not start again");
+        return -EIO;
+    }
+    return 0;
+}
+
 int vtpm_engine_start(struct vtpm_store *store, const struct vtpm_engine_policy *policy) {
     struct libtpms_callbacks callbacks = {
         .sizeOfStruct = sizeof(callbacks),
@@ -262,6 +288,7 @@ int vtpm_engine_start(struct vtpm_store *store, const struct vtpm_engine_policy 
     int r;
 
     engine.store = store;
+    engine.plays_firmware = policy->play_firmware;
     if (TPMLIB_ChooseTPMVersion(TPMLIB_TPM_VERSION_2) != TPM_SUCCESS ||
         TPMLIB_RegisterCallbacks(&callbacks) != TPM_SUCCESS) {
         return fail(-EIO);
@@ -271,7 +298,7 @@ int vtpm_engine_start(struct vtpm_store *store, const struct vtpm_engine_policy 
     if (r != 0) {
         return fail(r);
     }
-    return TPMLIB_MainInit() == TPM_SUCCESS ? 0 : fail(-EIO);
+    return power_on();
 }
 
 void vtpm_engine_stop(void) {

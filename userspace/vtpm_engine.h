@@ -13,6 +13,9 @@
 struct vtpm_engine_policy {
     bool never_manufacture;      ///< a blank store is a failure
     bool manufacture_if_corrupt; ///< keep corrupted state aside and begin anew
+    /// Startup(CLEAR) and a full self-test at every power-on, as firmware does them, for a guest
+    /// that is booted without any: it need not wait for the self-test then.
+    bool play_firmware;
 };
 
 /// Loads the TPM from its store or manufactures one (PCR banks SHA-256 and SHA-384). 0, or -errno:

@@ -225,6 +225,24 @@ static void test_commands(void **state) {
     stop(f);
 }
 
+/// With firmware's part played, the TPM is started after every power-on, and a power cycle before
+/// the first command changes nothing.
+static void test_plays_firmware(void **state) {
+    struct fixture *f = *state;
+    uint32_t extended;
+
+    start(f, "--play-firmware");
+    assert_int_equal(f->ready_status, 0);
+    power_cycle(f);
+    assert_int_equal(run(f, tpm_startup(0)), 0x100); // TPM_RC_INITIALIZE: somebody has
+    assert_int_equal(run(f, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
+    extended = pcr_value(f, TPM_ALG_SHA256, 8);
+    assert_int_not_equal(extended, 0);
+    power_cycle(f);
+    assert_int_equal(pcr_value(f, TPM_ALG_SHA256, 8), 0);
+    stop(f);
+}
+
 /// Suspend: TPM2_Shutdown(STATE), power cycle, TPM2_Startup(STATE) brings the PCRs back.
 static void test_suspend(void **state) {
     struct fixture *f = *state;
@@ -515,6 +533,7 @@ static void test_blank_and_sizes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plays_firmware, setup, teardown),
         cmocka_unit_test_setup_teardown(test_suspend, setup, teardown),
         cmocka_unit_test_setup_teardown(test_confinement, setup, teardown),
         cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
