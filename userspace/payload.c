@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
 // Loads VTL0's kernel and initrd: see payload.h. Copy first, then verify the copy, then use the
-// copy: the host may change what it parked at any time.
+// copy: the host may change what it parked at any time. A digest takes as long as everything else
+// that is done before the guest starts, so it is computed beside that.
 #include "userspace/payload.h"
 
 #include "igvm/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,9 +30,23 @@ static int read_all(int fd, uint8_t *out, size_t size) {
     return 0;
 }
 
-static int from_file(const char *what, const char *path, uint8_t **out, size_t *out_bytes) {
+/// Anonymous memory, in huge pages where there are some: faults for small ones cost more than the
+/// copy.
+static int allocate(struct payload_file *file, size_t size_bytes) {
+    void *bytes =
+        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (bytes == MAP_FAILED) {
+        return -errno;
+    }
+    madvise(bytes, size_bytes, MADV_HUGEPAGE); // an optimisation: it may fail
+    file->bytes = bytes;
+    file->size_bytes = size_bytes;
+    return 0;
+}
+
+static int from_file(struct payload_file *file, const char *path) {
     struct stat info = {0};
-    uint8_t *bytes = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int result = 0;
 
@@ -43,88 +58,118 @@ static int from_file(const char *what, const char *path, uint8_t **out, size_t *
         result = -EFBIG;
         goto out;
     }
-    bytes = malloc((size_t)info.st_size);
-    result = bytes ? read_all(fd, bytes, (size_t)info.st_size) : -ENOMEM;
+    result = allocate(file, (size_t)info.st_size);
+    if (result == 0) {
+        result = read_all(fd, file->bytes, file->size_bytes);
+    }
 out:
     if (fd >= 0) {
         close(fd);
     }
     if (result < 0) {
-        log_write(LOG_ERROR, "guest", "%s %s cannot be read: %s", what, path, strerror(-result));
-        free(bytes);
+        log_write(LOG_ERROR, "guest", "%s %s cannot be read: %s", file->what, path,
+                  strerror(-result));
         return result;
     }
-    *out = bytes;
-    *out_bytes = (size_t)info.st_size;
+    file->genuine = true; // VTL2's own: measured with it
     return 0;
 }
 
-static int from_image(const char *what, const struct host_payload *parked,
-                      const struct guest_ram *ram, uint8_t **out, size_t *out_bytes) {
+static void *verify(void *argument) {
+    struct payload_file *file = argument;
+
+    file->genuine = linux_loader_digest_is(file->bytes, file->size_bytes, file->sha384);
+    return NULL;
+}
+
+static int from_image(struct payload_file *file, const struct host_payload *parked,
+                      const struct guest_ram *ram) {
     const uint8_t *source;
-    uint8_t *bytes;
+    int result;
 
     if (parked->size_bytes > MAX_PAYLOAD_BYTES || !parked->has_digest) {
         log_write(LOG_ERROR, "guest", "%s: the image has no digest for it or it is too large",
-                  what);
+                  file->what);
         return -EINVAL;
     }
     source = guest_ram_at(ram, parked->start, parked->size_bytes);
     if (source == NULL) {
-        log_write(LOG_ERROR, "guest", "%s: [%#llx, +%#llx) is not in the guest's memory", what,
-                  (unsigned long long)parked->start, (unsigned long long)parked->size_bytes);
+        log_write(LOG_ERROR, "guest", "%s: [%#llx, +%#llx) is not in the guest's memory",
+                  file->what, (unsigned long long)parked->start,
+                  (unsigned long long)parked->size_bytes);
         return -EFAULT;
     }
-    bytes = malloc(parked->size_bytes);
-    if (bytes == NULL) {
-        log_write(LOG_ERROR, "guest", "%s: %llu bytes do not fit VTL2's memory", what,
+    result = allocate(file, parked->size_bytes);
+    if (result < 0) {
+        log_write(LOG_ERROR, "guest", "%s: %llu bytes do not fit VTL2's memory", file->what,
                   (unsigned long long)parked->size_bytes);
-        return -ENOMEM;
+        return result;
     }
-    memcpy(bytes, source, parked->size_bytes);
-    if (!linux_loader_digest_is(bytes, parked->size_bytes, parked->sha384)) {
-        log_write(LOG_ERROR, "guest", "%s is not what the image measured: digests differ", what);
-        free(bytes);
-        return -EBADMSG;
+    memcpy(file->bytes, source, parked->size_bytes);
+    memcpy(file->sha384, parked->sha384, sizeof(file->sha384));
+    file->verifying = pthread_create(&file->thread, NULL, verify, file) == 0;
+    if (!file->verifying) {
+        verify(file);
     }
-    *out = bytes;
-    *out_bytes = parked->size_bytes;
     return 0;
 }
 
 int payload_load(const struct config *config, const struct host_info *info,
-                 const struct guest_ram *ram, struct linux_payload *out) {
+                 const struct guest_ram *ram, struct payload *out) {
     int result;
 
-    memset(out, 0, sizeof(*out));
+    *out =
+        (struct payload){.kernel.what = "the guest's kernel", .initrd.what = "the guest's initrd"};
     if (config->kernel[0]) {
-        result = from_file("guest.kernel", config->kernel, &out->kernel, &out->kernel_bytes);
+        result = from_file(&out->kernel, config->kernel);
     } else if (info->kernel.size_bytes) {
-        result =
-            from_image("the guest's kernel", &info->kernel, ram, &out->kernel, &out->kernel_bytes);
+        result = from_image(&out->kernel, &info->kernel, ram);
     } else {
         log_write(LOG_ERROR, "config",
-                  "guest.kernel: the image has no kernel for the guest; name "
-                  "a file");
+                  "guest.kernel: the image has no kernel for the guest; name a file");
         return -ENOENT;
     }
     if (result < 0) {
         return result;
     }
     if (config->initrd[0]) {
-        result = from_file("guest.initrd", config->initrd, &out->initrd, &out->initrd_bytes);
+        result = from_file(&out->initrd, config->initrd);
     } else if (!config->kernel[0] && info->initrd.size_bytes) {
-        result =
-            from_image("the guest's initrd", &info->initrd, ram, &out->initrd, &out->initrd_bytes);
-    }
-    if (result < 0) {
-        payload_free(out);
+        result = from_image(&out->initrd, &info->initrd, ram);
     }
     return result;
 }
 
-void payload_free(struct linux_payload *payload) {
-    free(payload->kernel);
-    free(payload->initrd);
-    payload->kernel = payload->initrd = NULL;
+static int check(struct payload_file *file) {
+    if (file->verifying) {
+        pthread_join(file->thread, NULL);
+        file->verifying = false;
+    }
+    if (file->bytes == NULL || file->genuine) {
+        return 0;
+    }
+    log_write(LOG_ERROR, "guest", "%s is not what the image measured: digests differ", file->what);
+    return -EBADMSG;
+}
+
+int payload_check(struct payload *payload) {
+    int kernel = check(&payload->kernel);
+    int initrd = check(&payload->initrd);
+
+    return kernel < 0 ? kernel : initrd;
+}
+
+static void release(struct payload_file *file) {
+    if (file->verifying) {
+        pthread_join(file->thread, NULL);
+    }
+    if (file->bytes) {
+        munmap(file->bytes, file->size_bytes);
+    }
+    *file = (struct payload_file){0};
+}
+
+void payload_free(struct payload *payload) {
+    release(&payload->kernel);
+    release(&payload->initrd);
 }

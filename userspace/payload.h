@@ -8,8 +8,29 @@
 #include "userspace/guest_ram.h"
 #include "userspace/linux_loader.h"
 
-/// Copies both into memory of our own (kept for restarts of the guest) and verifies the copies.
-/// -errno with a log line. Free with payload_free.
+#include <pthread.h>
+
+/// One file. The digest's thread reads it and writes genuine; everything else is set before.
+struct payload_file {
+    const char *what;
+    uint8_t *bytes; ///< NULL: none
+    size_t size_bytes;
+    uint8_t sha384[LINUX_LOADER_DIGEST_BYTES];
+    bool verifying; ///< thread is to be joined
+    bool genuine;
+    pthread_t thread;
+};
+
+struct payload {
+    struct payload_file kernel, initrd;
+};
+
+/// Copies both into memory of our own (kept for restarts of the guest) and starts verifying the
+/// copies on threads of their own: nobody may use them before payload_check(). -errno with a log
+/// line. Free with payload_free.
 int payload_load(const struct config *config, const struct host_info *info,
-                 const struct guest_ram *ram, struct linux_payload *out);
-void payload_free(struct linux_payload *payload);
+                 const struct guest_ram *ram, struct payload *out);
+
+/// Waits for the verification. 0: both are what the image measured. -EBADMSG with a log line.
+int payload_check(struct payload *payload);
+void payload_free(struct payload *payload);

@@ -30,7 +30,7 @@ struct vmm {
     struct config config;
     struct guest_ram ram;
     struct guest_memory memory;
-    struct linux_payload payload;
+    struct payload payload;
     char command_line[2 * CONFIG_CMDLINE_BYTES];
     struct machine *machine;
     struct control control;
@@ -81,11 +81,12 @@ static uint32_t vp_count(const struct vmm *vmm) {
 
 static int build(struct vmm *vmm) {
     const char *reason = "";
+    struct linux_payload linux_guest = {.command_line = vmm->command_line};
     struct machine_setup setup = {
         .ops = vtl2_probe(&reason),
         .config = &vmm->config,
         .memory = &vmm->memory,
-        .payload = &vmm->payload,
+        .payload = &linux_guest,
         .own_memory = vmm->info.vtl2,
         .own_memory_count = vmm->info.vtl2_range_count,
         .vp_count = vp_count(vmm),
@@ -106,10 +107,17 @@ static int build(struct vmm *vmm) {
     }
     snprintf(vmm->command_line, sizeof(vmm->command_line), "%s%s%s", vmm->config.command_line,
              vmm->config.command_line_append[0] ? " " : "", vmm->config.command_line_append);
-    vmm->payload.command_line = vmm->command_line;
-    result = machine_new(&setup, &vmm->machine);
+    linux_guest.kernel = vmm->payload.kernel.bytes;
+    linux_guest.kernel_bytes = vmm->payload.kernel.size_bytes;
+    linux_guest.initrd = vmm->payload.initrd.bytes;
+    linux_guest.initrd_bytes = vmm->payload.initrd.size_bytes;
+    result = machine_new(&setup, &vmm->machine); // does not look into the payload
     if (result < 0) {
         log_write(LOG_ERROR, "machine", "it cannot be built: %s", strerror(-result));
+        return result;
+    }
+    result = payload_check(&vmm->payload);
+    if (result < 0) {
         return result;
     }
     log_write(LOG_INFO, "machine", "platform %s, %u VPs, %llu MiB", setup.ops->name, setup.vp_count,
