@@ -121,6 +121,7 @@ _Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config f
 //   shim-log          text: what the shim printed up to the making of this tree
 //   shim-tsc          u64 pair: TSC at the shim's entry and when this tree was made; with
 //   tsc-khz           u32: TSC frequency as far as it is known, 0 = not
-//   wall-clock        u64: seconds since 1970 (UTC) at the machine's start, if a trusted host says so
+//   wall-clock        u64: seconds since 1970 (UTC) at start, when a trusted host says so
 // The host gives its device tree a node /parapet-host with: rsdp (u64), config (JSON text), tsc-khz
-// (u32, for time stamps only), wall-clock (u64), all optional. Numbers are big-endian as everywhere in device trees.
+// (u32, for time stamps only), wall-clock (u64), all optional. Numbers are big-endian as everywhere
+// in device trees.

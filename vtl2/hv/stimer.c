@@ -90,9 +90,8 @@ static void try_message(struct hv_stimers *timers, unsigned idx, uint64_t now_10
     struct hv_stimer_state *t = &timers->state.timer[idx];
     // A loaded state may come from a clock that was ahead: nothing expires after its delivery.
     uint64_t expiry = t->message_expiry_100ns < now_100ns ? t->message_expiry_100ns : now_100ns;
-    struct hv_timer_message message = {.timer_index = idx,
-                                       .expiration_time_100ns = expiry,
-                                       .delivery_time_100ns = now_100ns};
+    struct hv_timer_message message = {
+        .timer_index = idx, .expiration_time_100ns = expiry, .delivery_time_100ns = now_100ns};
 
     t->message_pending = timers->ops->post(timers->ctx, CONFIG_SINT(t->config), &message) != 0;
 }
