@@ -13,8 +13,10 @@
 #include "loader/bare/panic.h"
 #include "tools/minihost/svm/svm.h"
 
-#define SAVED_BYTES       offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
-#define RESET_PORT        0xcf9u                                  // PIIX/ICH reset control
+#define SAVED_BYTES         offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
+#define LONGEST_SLEEP_100NS 1000000u                                // 100 ms
+
+#define RESET_PORT        0xcf9u // PIIX/ICH reset control
 #define RESET_HARD        0x06u
 #define KEYBOARD_PORT     0x64u
 #define KEYBOARD_RESET    0xfeu
@@ -65,10 +67,24 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     return vsm_handle_exit(vp);
 }
 
+/// QEMU changes a CPU's pending interrupts without a lock while the CPU itself does (VMRUN, exits),
+/// so that once in a long while an NMI is lost: nobody sleeps for ever.
+static uint64_t wake_up_time(const struct svm_cpu *cpu) {
+    uint64_t deadline = vsm_deadline(cpu->vp), now;
+
+    if (deadline != UINT64_MAX) {
+        return deadline;
+    }
+    now = svm_now_100ns();
+    return cpu->armed_100ns > now && cpu->armed_100ns <= now + LONGEST_SLEEP_100NS
+               ? cpu->armed_100ns
+               : now + LONGEST_SLEEP_100NS;
+}
+
 static enum vsm_next sleep(struct svm_cpu *cpu) {
     bool physical_pending;
 
-    svm_timer_arm(cpu, vsm_deadline(cpu->vp));
+    svm_timer_arm(cpu, wake_up_time(cpu));
     physical_pending = svm_cpu_idle(cpu);
     if (!physical_pending) {
         cpu->armed_100ns = UINT64_MAX;
