@@ -45,7 +45,7 @@ static void start(struct svm_cpu *cpu, size_t trampoline_bytes) {
 }
 
 void svm_smp_start(void) {
-    size_t bytes = (size_t)(svm_trampoline_end - svm_trampoline);
+    size_t bytes = (uintptr_t)svm_trampoline_end - (uintptr_t)svm_trampoline;
     void *page = (void *)(uintptr_t)TRAMPOLINE_GPA;
 
     memcpy(page, svm_trampoline, bytes);
