@@ -3,6 +3,7 @@
 #
 # Images that are cut, flipped or empty: a sentence on the serial port that says what is wrong, and
 # the machine stops. No guest is started.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 [ -f "$IMAGE" ] || give_up start "${IMAGE#"$top"/} was not built"

@@ -3,6 +3,7 @@
 #
 # What the host may get wrong: too little memory, a configuration that is not JSON, that names what
 # does not exist, that is too large. Each time a sentence that tells what to change.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 # expect NAME REGEX: a line of VTL2's log matches, and the machine ends.

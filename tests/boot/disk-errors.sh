@@ -3,6 +3,7 @@
 #
 # A disk whose sector 65536 cannot be read, and a disk that disappears while the guest reads it: the
 # guest gets errors, its other disk works, the paravisor lives.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 truncate -s 64M "$dir/bad.img"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # NVMe of VTL2 as the guest's virtio-blk: integrity inside, and against the image file outside.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # No disk, two disks of which one has 4 KiB sectors and one cannot be written.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 start_machine

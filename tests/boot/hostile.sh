@@ -4,6 +4,7 @@
 # A guest whose root writes garbage to configuration space, BARs and memory that is not there, with
 # Debian's kernel under it: afterwards its devices must work again. Ports, MSRs, hypercalls and
 # interrupt controllers: bare.sh.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M

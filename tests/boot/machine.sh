@@ -3,6 +3,7 @@
 #
 # The whole stack with two VPs: every device of the guest's machine found by Debian's own drivers
 # and working, the console both ways, and a clean end.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M

@@ -3,6 +3,7 @@
 #
 # The guest restarts itself: by its kernel's choice, and by a panic; each time the paravisor starts
 # it again, with its devices as after power-on. The host's machine is not reset meanwhile.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M

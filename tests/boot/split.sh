@@ -5,6 +5,7 @@
 # ("guest.own_chips"): the guest as it comes; with all of PCI on level-triggered lines; without the
 # IOAPIC; and without local APIC, when the PIT is its only clock. Also a restart, and save and load
 # of all devices under the running guest.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/variant.sh"
 

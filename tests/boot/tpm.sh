@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The vTPM: commands, garbage, and what a restart of the guest resets (PCRs) and keeps (seeds).
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 # The identity of the storage primary key, which follows from the owner seed.

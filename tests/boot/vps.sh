@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # One and four virtual processors (two: machine.sh).
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 
 add_disk disk0 64M
