@@ -390,6 +390,25 @@ static void test_startup_suspend(void **state) {
     assert_int_equal(vsm_before_entry(vp), VSM_RUN);
 }
 
+static void test_apic_registers(void **state) {
+    struct hv_register_value value;
+
+    (void)state;
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_INTR, 0, 0), VSM_RUN);
+    set(HV_REGISTER_APIC_FIRST + 0x0f, 0x1ff, 0);
+    set(HV_REGISTER_APIC_FIRST + 0x35, 0x700, 0);
+    assert_int_equal(vsm_register_get(vp, 2, 0, HV_REGISTER_APIC_FIRST + 0x35, &value), 0);
+    assert_true(value.low == 0x700);
+    value.low = 0;
+    assert_int_equal(vsm_register_set(vp, 2, 0, HV_REGISTER_APIC_FIRST + 0x0b, &value),
+                     HV_STATUS_INVALID_REGISTER_VALUE);
+    set(HV_REGISTER_APIC_BASE, 0xfee00800, 0); // starts over; the BSP stays the BSP
+    assert_int_equal(vsm_register_get(vp, 2, 0, HV_REGISTER_APIC_FIRST + 0x0f, &value), 0);
+    assert_true(value.low == 0xff);
+    assert_int_equal(vsm_register_get(vp, 2, 0, HV_REGISTER_APIC_BASE, &value), 0);
+    assert_true(value.low == 0xfee00900);
+}
+
 static void test_refused_state(void **state) {
     (void)state;
     assert_int_equal(fake_partition_exit(f, 0, UINT32_MAX, 0, 0), VSM_RUN);
@@ -422,6 +441,7 @@ int main(void) {
         TEST(test_halt_and_wake),
         TEST(test_interrupt_in_the_shadow_of_sti),
         TEST(test_startup_suspend),
+        TEST(test_apic_registers),
         TEST(test_refused_state),
     };
 

@@ -130,6 +130,8 @@ _Static_assert(sizeof(struct hv_start_vp_input) == 240, "TLFS: HvCallStartVirtua
 #define HV_REGISTER_MTRR_FIX4K      0x00080073u ///< 8 names
 #define HV_REGISTER_TSC_AUX         0x0008007bu
 #define HV_REGISTER_XSS             0x0008008bu
+#define HV_REGISTER_APIC_FIRST      0x00084800u ///< + x2APIC register number
+#define HV_REGISTER_APIC_LAST       0x0008483fu
 #define HV_REGISTER_APIC_ID         0x00084802u ///< 0x84800 + x2APIC register number
 
 #define HV_REGISTER_VP_RUNTIME     0x00090000u

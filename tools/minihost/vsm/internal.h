@@ -104,6 +104,9 @@ bool vsm_cpuid_register_get(struct vsm_vp *vp, unsigned vtl, uint32_t name,
 // registers_guest.c: HV_STATUS_*, or -ENOENT: none of these
 int vsm_guest_state_get(struct vsm_vp *vp, uint32_t name, struct hv_register_value *value);
 int vsm_guest_state_set(struct vsm_vp *vp, uint32_t name, const struct hv_register_value *value);
+/// The local APIC's, by its x2APIC register numbers.
+int vsm_apic_register_get(struct vsm_vp *vp, uint32_t name, struct hv_register_value *value);
+int vsm_apic_register_set(struct vsm_vp *vp, uint32_t name, const struct hv_register_value *value);
 
 // switch.c
 /// From VTL0 to VTL2: shared state moves, the reason goes to the VP assist page.

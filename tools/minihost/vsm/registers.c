@@ -316,6 +316,9 @@ uint16_t vsm_register_get(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
     rc = get_processor(vp, vtl, name, value);
     if (rc == -ENOENT && vtl == VSM_GUEST_VTL) {
         rc = vsm_guest_state_get(vp, name, value);
+        if (rc == -ENOENT) {
+            rc = vsm_apic_register_get(vp, name, value);
+        }
     }
     if (rc != -ENOENT) {
         return (uint16_t)rc;
@@ -348,6 +351,9 @@ uint16_t vsm_register_set(struct vsm_vp *vp, unsigned caller_vtl, unsigned vtl, 
         rc = set_processor(vp, vtl, name, value);
         if (rc == -ENOENT && vtl == VSM_GUEST_VTL) {
             rc = vsm_guest_state_set(vp, name, value);
+            if (rc == -ENOENT) {
+                rc = vsm_apic_register_set(vp, name, value);
+            }
         }
         if (rc != -ENOENT) {
             return (uint16_t)rc;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Registers about what VTL0 of a VP waits for: activity, pending events, interrupt state (TLFS,
-// "Virtual Interrupt Control").
+// Registers about what VTL0 of a VP waits for: activity, pending events, interrupt state, local
+// APIC (TLFS, "Virtual Interrupt Control").
 #include "tools/minihost/vsm/internal.h"
 
 #include <errno.h>
@@ -134,4 +134,48 @@ int vsm_guest_state_set(struct vsm_vp *vp, uint32_t name, const struct hv_regist
     default:
         return -ENOENT;
     }
+}
+
+// ---- the local APIC
+// ------------------------------------------------------------------------------
+
+#define APIC_TPR         0x08u
+#define APIC_LDR         0x0du
+#define APIC_DFR         0x0eu
+#define APIC_SVR         0x0fu
+#define APIC_LVT_TIMER   0x32u
+#define APIC_TIMER_COUNT 0x38u ///< after the six local vector table entries
+#define APIC_DIVIDE      0x3eu
+
+/// What is configuration: commands (EOI, ICR) and status are not set from outside.
+static bool is_settable(uint32_t number) {
+    return number == APIC_TPR || (number >= APIC_LDR && number <= APIC_SVR) ||
+           (number >= APIC_LVT_TIMER && number <= APIC_TIMER_COUNT) || number == APIC_DIVIDE;
+}
+
+static struct hv_clock now(const struct vsm_vp *vp) {
+    return (struct hv_clock){.now_100ns = vp->partition->ops->now_100ns()};
+}
+
+int vsm_apic_register_get(struct vsm_vp *vp, uint32_t name, struct hv_register_value *value) {
+    uint32_t number = name - HV_REGISTER_APIC_FIRST;
+
+    if (number > HV_REGISTER_APIC_LAST - HV_REGISTER_APIC_FIRST) {
+        return -ENOENT;
+    }
+    value->low = hv_lapic_mmio_read(&vp->vtl[VSM_GUEST_VTL].lapic, now(vp), number * 16, 4);
+    return 0;
+}
+
+int vsm_apic_register_set(struct vsm_vp *vp, uint32_t name, const struct hv_register_value *value) {
+    uint32_t number = name - HV_REGISTER_APIC_FIRST;
+
+    if (number > HV_REGISTER_APIC_LAST - HV_REGISTER_APIC_FIRST) {
+        return -ENOENT;
+    }
+    if (!is_settable(number) || value->low > UINT32_MAX) {
+        return HV_STATUS_INVALID_REGISTER_VALUE;
+    }
+    hv_lapic_mmio_write(&vp->vtl[VSM_GUEST_VTL].lapic, now(vp), number * 16, 4, value->low);
+    return 0;
 }
