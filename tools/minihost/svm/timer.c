@@ -35,6 +35,7 @@
 #define CALIBRATION_FS    (20 * (FS_PER_SECOND / 1000))
 #define CALIBRATION_TRIES 50u
 #define LONGEST_100NS     (10 * UNITS_PER_SECOND) // the counter is used with 32 bits
+#define FARTHEST_TICKS    0x7fffffffu             // beyond it is the past
 #define SHORTEST_100NS    50u
 #define TSC_ROUND_HZ      100000u
 
@@ -103,6 +104,8 @@ static void set_up_comparator(const struct svm_cpu *cpu) {
     *hpet(timer) = 0;
     *hpet(timer + HPET_TIMER_FSB_VALUE) = MSI_NMI;
     *hpet(timer + HPET_TIMER_FSB_ADDRESS) = MSI_ADDRESS | cpu->apic_id << MSI_DEST_SHIFT;
+    *hpet(timer + HPET_TIMER_COMPARATOR) = *hpet(HPET_COUNTER) + FARTHEST_TICKS;
+    *hpet(timer) = HPET_TIMER_ENABLE | HPET_TIMER_32BIT | HPET_TIMER_FSB_ENABLE; // for good
 }
 
 void svm_timer_init(void) {
@@ -144,7 +147,6 @@ void svm_timer_arm(struct svm_cpu *cpu, uint64_t at_100ns) {
     if (left > LONGEST_100NS) { // wakes up too early, and arms again
         left = LONGEST_100NS;
     }
-    *hpet(timer) = HPET_TIMER_ENABLE | HPET_TIMER_32BIT | HPET_TIMER_FSB_ENABLE;
     *hpet(timer + HPET_TIMER_COMPARATOR) =
         *hpet(HPET_COUNTER) + (uint32_t)(left * FS_PER_100NS / period_fs);
     cpu->armed_100ns = at_100ns;
