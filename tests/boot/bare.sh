@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# platforms: native vsm
 #
 # A hostile guest without an operating system (tests/guest/bare/), from ring 0; docs/hostile-guest.md.
 # First its list of attacks, each in a guest that was just started: on VTL2's memory, by descriptors,
@@ -8,7 +9,7 @@
 # garbage to every port in every size and string form, to PCI configuration space, to BARs and to
 # unassigned memory, to MSRs and hypercalls, at last to the interrupt controllers; twice.
 #
-# ATTACKS="name name" runs these only, and no storm.
+# ATTACKS="name storm" runs these only.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/variant.sh"
 
@@ -27,6 +28,10 @@ JSON
 variant_image config="$dir/config.json" kernel="$dir/bare" shell
 add_disk disk0 64M
 start_machine
+
+is_wanted() {
+    [ -z "${ATTACKS:-}" ] || [[ " $ATTACKS " == *" $1 "* ]]
+}
 
 crash_reports() {
     grep -Ec "$CRASH" "$dir/vtl2.log" || true
@@ -126,11 +131,11 @@ done
 [[ $line == "PT listed ${#names[@]}" ]] || give_up list "not all attacks are listed: $line"
 wait_console '^PT ask' 20 || give_up list 'the guest does not ask'
 for i in "${!names[@]}"; do
-    if [ -z "${ATTACKS:-}" ] || [[ " $ATTACKS " == *" ${names[i]} "* ]]; then
+    if is_wanted "${names[i]}"; then
         attack "${names[i]}" "${flags[i]}"
     fi
 done
-if [ -z "${ATTACKS:-}" ]; then
+if is_wanted storm; then
     storm first
     storm second
 fi
