@@ -409,6 +409,33 @@ static void test_apic_registers(void **state) {
     assert_true(value.low == 0xfee00900);
 }
 
+/// Calls without end: VTL0 gets time to itself, and looks by its own timer.
+static void test_storm_of_calls(void **state) {
+    unsigned calls = 0;
+
+    (void)state;
+    memset(f->kicks, 0, sizeof(f->kicks));
+    for (unsigned i = 0; i < 100; i++) {
+        vsm_kick_vtl0(vp);
+        if (f->kicks[0] == calls) {
+            break;
+        }
+        calls = f->kicks[0];
+        assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN);
+        f->now_100ns += 100;
+    }
+    assert_in_range(calls, 2, 20);
+    assert_in_range(vsm_deadline(vp), f->now_100ns + 1000, f->now_100ns + 2000);
+    f->now_100ns = vsm_deadline(vp);
+    vsm_kick_vtl0(vp);
+    assert_int_equal(f->kicks[0], calls + 1);
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN);
+    assert_true(vsm_deadline(vp) > f->now_100ns && vsm_deadline(vp) != UINT64_MAX);
+    f->now_100ns += 1000000; // it is over
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN);
+    assert_true(vsm_deadline(vp) == UINT64_MAX);
+}
+
 static void test_refused_state(void **state) {
     (void)state;
     assert_int_equal(fake_partition_exit(f, 0, UINT32_MAX, 0, 0), VSM_RUN);
@@ -442,6 +469,7 @@ int main(void) {
         TEST(test_interrupt_in_the_shadow_of_sti),
         TEST(test_startup_suspend),
         TEST(test_apic_registers),
+        TEST(test_storm_of_calls),
         TEST(test_refused_state),
     };
 

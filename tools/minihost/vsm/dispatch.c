@@ -15,6 +15,10 @@
 #define VECTOR_UD    6u
 #define VECTOR_GP    13u
 
+#define STORM_GAP_100NS 1000u ///< 100 us
+#define STORM_LENGTH    8u
+#define QUIET_100NS     2000u ///< 200 us
+
 static enum vsm_next undefined_instruction(struct vsm_vp *vp) {
     vsm_inject_exception(vp, VECTOR_UD, false, 0, 0);
     return VSM_RUN;
@@ -99,6 +103,21 @@ static enum vsm_next handle_invalid(struct vsm_vp *vp) {
                                            : vsm_fail(vp, "the processor refuses VTL2's state");
 }
 
+/// Each call of another CPU's throws VTL0 out: a guest whose VPs send each other interrupts without
+/// end would keep one of them from running a single instruction between two calls. After a few in
+/// quick succession VTL0 gets a while to itself; its own timer ends that.
+static void note_disturbance(struct vsm_vp *vp) {
+    uint64_t now = vp->partition->ops->now_100ns();
+    uint64_t last =
+        vp->quiet_until_100ns > vp->disturbed_100ns ? vp->quiet_until_100ns : vp->disturbed_100ns;
+
+    vp->disturbances = now < last + STORM_GAP_100NS ? vp->disturbances + 1 : 0;
+    vp->disturbed_100ns = now;
+    if (vp->disturbances >= STORM_LENGTH) {
+        __atomic_store_n(&vp->quiet_until_100ns, now + QUIET_100NS, __ATOMIC_SEQ_CST);
+    }
+}
+
 static enum vsm_next handle_common(struct vsm_vp *vp, uint64_t code) {
     switch (code) {
     case SVM_EXIT_NMI: // minihost's own call: what it is about is seen before the next entry
@@ -139,6 +158,9 @@ static enum vsm_next handle_vtl0(struct vsm_vp *vp, uint64_t code) {
         return vsm_intercept_exception(vp, (uint8_t)(code - SVM_EXIT_EXCEPTION));
     }
     switch (code) {
+    case SVM_EXIT_NMI:
+        note_disturbance(vp);
+        return VSM_RUN;
     case SVM_EXIT_INTR:
         return vsm_enter_vtl2(vp, HV_VTL_ENTRY_INTERRUPT);
     case SVM_EXIT_VINTR: // the window is open: vsm_prepare_vtl0() decides what goes through it

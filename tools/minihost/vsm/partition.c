@@ -36,7 +36,9 @@ void vsm_kick_vtl0(struct vsm_vp *vp) {
     // Pairs with the fence in vsm_vtl_return(): either we see VTL0 active, or its CPU sees what we
     // left for it.
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&vp->active_vtl, __ATOMIC_RELAXED) == VSM_GUEST_VTL) {
+    if (__atomic_load_n(&vp->active_vtl, __ATOMIC_RELAXED) == VSM_GUEST_VTL &&
+        __atomic_load_n(&vp->quiet_until_100ns, __ATOMIC_RELAXED) <=
+            vp->partition->ops->now_100ns()) {
         vp->partition->ops->kick(vp);
     }
 }
@@ -126,7 +128,13 @@ int vsm_set_initial_register(struct vsm_vp *vp, uint32_t name,
 
 uint64_t vsm_deadline(const struct vsm_vp *vp) {
     // While VTL2 runs, VTL0's timers can wait: they are applied before VTL0 is entered again.
-    if (vp->active_vtl != VSM_GUEST_VTL || !vp->vtl[VSM_GUEST_VTL].running) {
+    if (vp->active_vtl != VSM_GUEST_VTL) {
+        return UINT64_MAX;
+    }
+    if (vp->quiet_until_100ns > vp->partition->ops->now_100ns()) {
+        return vp->quiet_until_100ns;
+    }
+    if (!vp->vtl[VSM_GUEST_VTL].running) {
         return UINT64_MAX;
     }
     return vsm_apic_deadline(vp);

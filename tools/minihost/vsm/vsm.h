@@ -113,7 +113,11 @@ struct vsm_vp {
     uint64_t reinject;       ///< what an exit interrupted, as event injection, 0: none
     uint64_t reg_page_msr;   ///< HvRegisterRegPage of VTL2
     bool refused;            ///< the processor did not take the VP's state at the last entry
-    uint64_t switches;       ///< VTL switches, for the benchmark
+    // Calls by other CPUs and timers that come so often that VTL0 gets nowhere, see dispatch.c.
+    uint64_t disturbed_100ns;
+    uint32_t disturbances;
+    uint64_t quiet_until_100ns; ///< atomic: others need not call before, it will look then
+    uint64_t switches;          ///< VTL switches, for the benchmark
     // A hypercall's input, copied once, and its output; 8-byte aligned.
     uint64_t input[PAGE_SIZE_4K / 8];
     uint64_t output[PAGE_SIZE_4K / 8];
