@@ -202,6 +202,7 @@ _Noreturn void minihost_main(uint64_t start_info_gpa) {
     if (host.tsc_khz == 0) {
         host.tsc_khz = clock_tsc_khz_from_pit();
     }
+    host.entry_tsc = entry_tsc;
     clock_start(entry_tsc, host.tsc_khz);
     read_start_info(start_info_gpa);
     read_fw_cfg();

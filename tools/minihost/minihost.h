@@ -26,6 +26,7 @@ struct minihost {
     const char *command_line; ///< never NULL
     uint64_t rsdp_gpa;
     uint32_t vp_count;
+    uint64_t entry_tsc; ///< when minihost began
     uint32_t tsc_khz;
     const char *config; ///< host's JSON; NULL: none
     uint32_t config_bytes;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "loader/bare/clock.h"
 #include "loader/bare/cpu.h"
 #include "loader/bare/panic.h"
 #include "tools/minihost/load.h"
@@ -99,6 +100,8 @@ static void start_processors(void) {
         svm_cpu_allocate(&svm_host.cpus[i], i);
     }
     svm_timer_init();
+    svm_host.minihost->tsc_khz = (uint32_t)(svm_host.tsc_hz / 1000); // better than the PIT's
+    clock_start(svm_host.minihost->entry_tsc, svm_host.minihost->tsc_khz);
     svm_cpu_init(&svm_host.cpus[0]);
     why = svm_cpu_self_test(&svm_host.cpus[0]);
     if (why != NULL) {
