@@ -20,14 +20,14 @@ MINIHOST_OBJ := $(patsubst %,$(B)/bare/%.o,$(basename $(MINIHOST_SRC))) $(BARE_F
 
 TEST_EXTRA_SRC += $(MINIHOST_PURE_SRC)
 
-# Zydis brings what it needs of a C library itself. Its encoder and formatter stay out.
+# Zydis has no C library here but loader/bare/string.c. Its encoder and formatter stay out.
 MINIHOST_ZYDIS_FLAGS := -isystem $(DEPS_SRC)/zydis/include -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD \
     -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_ENCODER
 $(B)/bare/vtl2/% $(B)/bare/tools/minihost/vsm/%: BARE_CFLAGS += $(MINIHOST_ZYDIS_FLAGS)
 $(B)/bare/third/zydis.o: tools/minihost/build.mk | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out $(WARNINGS),$(BARE_CFLAGS)) -w $(MINIHOST_ZYDIS_FLAGS) \
-	    -I$(DEPS_SRC)/zydis/src -c $(DEPS_SRC)/zydis/zydis.c -o $@
+	    $(ZYDIS_LIBC) -I$(DEPS_SRC)/zydis/src -c $(DEPS_SRC)/zydis/zydis.c -o $@
 
 $(B)/bare/minihost: $(MINIHOST_OBJ) tools/minihost/minihost.lds
 	$(call say,LINK,$@)
