@@ -377,6 +377,28 @@ static void test_interrupt_in_the_shadow_of_sti(void **state) {
     assert_true(vmcb(0)->save.rip == RIP + 1);
 }
 
+/// NMIs are masked until the handler's IRET was executed: an exit in front of it changes nothing.
+static void test_nmi_masked_until_iret(void **state) {
+    const uint64_t nmi = SVM_EVENT_VALID | SVM_EVENT_TYPE_NMI | 2;
+
+    (void)state;
+    hv_lapic_request_nmi(&vp->vtl[0].lapic);
+    assert_int_equal(vsm_before_entry(vp), VSM_RUN);
+    assert_true(vmcb(0)->control.event_injection == nmi);
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN); // in the handler
+    hv_lapic_request_nmi(&vp->vtl[0].lapic);
+    assert_int_equal(vsm_before_entry(vp), VSM_RUN);
+    assert_true(vmcb(0)->control.event_injection == 0);
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_IRET, 0, 0), VSM_RUN);
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN); // not executed
+    assert_int_equal(vsm_before_entry(vp), VSM_RUN);
+    assert_true(vmcb(0)->control.event_injection == 0);
+    vp->gpr[VSM_RSP] += 24; // IRET
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN);
+    assert_int_equal(vsm_before_entry(vp), VSM_RUN);
+    assert_true(vmcb(0)->control.event_injection == nmi);
+}
+
 static void test_startup_suspend(void **state) {
     (void)state;
     assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_INTR, 0, 0), VSM_RUN);
@@ -467,6 +489,7 @@ int main(void) {
         TEST(test_deliverable_notification),
         TEST(test_halt_and_wake),
         TEST(test_interrupt_in_the_shadow_of_sti),
+        TEST(test_nmi_masked_until_iret),
         TEST(test_startup_suspend),
         TEST(test_apic_registers),
         TEST(test_storm_of_calls),

@@ -169,6 +169,8 @@ static enum vsm_next handle_vtl0(struct vsm_vp *vp, uint64_t code) {
     case SVM_EXIT_IRET: // the NMI's handler ends with this instruction
         control->intercept &= ~SVM_INTERCEPT_IRET;
         vp->nmi_unmasks = true;
+        vp->iret_rip = vp->vtl[VSM_GUEST_VTL].vmcb->save.rip;
+        vp->iret_rsp = vp->gpr[VSM_RSP];
         return VSM_RUN;
     case SVM_EXIT_HLT:
         return vsm_halt(vp);
@@ -198,6 +200,7 @@ enum vsm_next vsm_handle_exit(struct vsm_vp *vp) {
         control->event_injection = 0;
         return handle_vtl2(vp, code);
     }
+    __atomic_store_n(&vp->looks, true, __ATOMIC_RELAXED);
     vsm_keep_interrupted_event(vp);
     return handle_vtl0(vp, code);
 }

@@ -95,7 +95,9 @@ void vsm_keep_interrupted_event(struct vsm_vp *vp) {
 
     control->event_injection = 0;
     hv_lapic_set_cr8(&vtl0->lapic, control->int_ctl & 0xf);
-    if (vp->nmi_unmasks) {
+    // What broke in before IRET was executed does not end the masking: NMIs would nest without end.
+    if (vp->nmi_unmasks &&
+        (vtl0->vmcb->save.rip != vp->iret_rip || vp->gpr[VSM_RSP] != vp->iret_rsp)) {
         vp->nmi_unmasks = false;
         vp->nmi_masked = false;
     }
@@ -331,6 +333,8 @@ enum vsm_next vsm_prepare_vtl0(struct vsm_vp *vp) {
     if (control->event_injection & SVM_EVENT_VALID) {
         return VSM_RUN;
     }
+    __atomic_store_n(&vp->looks, false, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); // pairs with vsm_kick_vtl0()
     if (take_in(vp, &next)) {
         return next;
     }

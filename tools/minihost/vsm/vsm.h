@@ -104,9 +104,11 @@ struct vsm_vp {
     struct vsm_mail mail[VSM_MAX_MAIL];
     uint32_t mail_count;
     // VTL0's state between the VMCB's and the APIC's, see vsm/inject.c.
-    bool halted;             ///< waits in HLT
-    bool nmi_masked;         ///< an NMI was injected, its IRET is intercepted
-    bool nmi_unmasks;        ///< that IRET was seen: the next exit ends the masking
+    bool halted;       ///< waits in HLT
+    bool nmi_masked;   ///< an NMI was injected, its IRET is intercepted
+    bool nmi_unmasks;  ///< that IRET was seen: masking ends once it was executed
+    uint64_t iret_rip; ///< where it stands, and RSP before it
+    uint64_t iret_rsp;
     uint64_t deliverability; ///< HvRegisterDeliverabilityNotifications
     uint64_t pending_event;  ///< HvRegisterPendingEvent0 as event injection, 0: none
     uint64_t event_cr2;      ///< CR2 that goes with pending_event
@@ -117,6 +119,7 @@ struct vsm_vp {
     uint64_t disturbed_100ns;
     uint32_t disturbances;
     uint64_t quiet_until_100ns; ///< atomic: others need not call before, it will look then
+    bool looks;                 ///< atomic: its CPU is in minihost and will look for mail
     uint64_t switches;          ///< VTL switches, for the benchmark
     // A hypercall's input, copied once, and its output; 8-byte aligned.
     uint64_t input[PAGE_SIZE_4K / 8];
