@@ -108,6 +108,40 @@ static void test_mmio(void **state) {
     assert_true(vtl0(0)->save.rip == CODE);
 }
 
+/// A write of CR8 by these bytes, flat 32-bit code: where RIP and CR8 are then.
+static void write_cr8(const void *code, size_t size_bytes, uint64_t rip, uint8_t cr8) {
+    fake_partition_code(f, 0, CODE, code, size_bytes);
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_CR8_WRITE, 0, 0), VSM_RUN);
+    assert_true(vtl0(0)->save.rip == CODE + rip);
+    assert_int_equal(hv_lapic_cr8(&f->vps[0].vtl[VSM_GUEST_VTL].lapic), cr8);
+}
+
+static void test_cr8(void **state) {
+    (void)state;
+    mmio_write(0, 0xF0, 0x1FF);
+    assert_int_equal(before_entry(0), VSM_RUN);
+    assert_false(vtl0(0)->control.intercept_cr_write & SVM_INTERCEPT_CR8);
+    vtl0(0)->save.rflags = 0x2;
+    mmio_write(0, 0x300, 0x44051); // waits for a window: never together with CR8's own
+    assert_int_equal(before_entry(0), VSM_RUN);
+    assert_true(vtl0(0)->control.intercept_cr_write & SVM_INTERCEPT_CR8);
+    f->vps[0].gpr[VSM_RBX] = 7;
+    write_cr8("\xF0\x0F\x22\xC3", 4, 4, 7); // lock mov cr0, ebx
+    vtl0(0)->control.int_ctl = SVM_INT_V_MASKING | 7;
+    f->vps[0].gpr[VSM_RBX] = 16;
+    write_cr8("\xF0\x0F\x22\xC3", 4, 0, 7); // #GP
+    assert_int_equal(f->vps[0].pending_event & SVM_EVENT_VECTOR_MASK, 13);
+    vtl0(0)->control.int_ctl = SVM_INT_V_MASKING | 7;
+    write_cr8("\x0F\x22\xC3", 3, 0, 7); // mov cr0, ebx: changed meanwhile
+    assert_int_equal(f->vps[0].pending_event & SVM_EVENT_VECTOR_MASK, 6);
+    vtl0(0)->save.efer = 0x400 | SVM_EFER_SVME;
+    vtl0(0)->save.cs.attributes |= SVM_SEGMENT_LONG;
+    f->vps[0].gpr[9] = 2;
+    write_cr8("\x45\x0F\x22\xC1", 4, 4, 2); // mov cr8, r9
+    assert_int_equal(before_entry(0), VSM_RUN);
+    assert_int_equal(vtl0(0)->control.int_ctl & SVM_INT_V_TPR_MASK, 2);
+}
+
 static void test_inject_and_eoi(void **state) {
     struct vsm_vp *vp = &f->vps[0];
 
@@ -252,6 +286,7 @@ static void test_synic_of_vtl2(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_mmio, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cr8, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inject_and_eoi, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_halt_and_timer, setup, teardown),

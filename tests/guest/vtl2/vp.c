@@ -8,16 +8,9 @@
 
 #define MSR_GS_BASE 0xc0000101u
 
-#define APIC_BASE_GPA   UINT64_C(0xfee00000)
-#define APIC_EOI        0xb0u
-#define APIC_SVR        0xf0u
-#define APIC_ICR        0x300u
-#define APIC_ICR_HIGH   0x310u
-#define APIC_TIMER      0x320u
-#define APIC_TIMER_INIT 0x380u
-#define APIC_TIMER_DIV  0x3e0u
-#define APIC_TIMER_HZ   UINT64_C(1000000000)
-#define DIVIDE_BY_1     0xbu
+#define APIC_EOI      0xb0u
+#define APIC_TIMER_HZ UINT64_C(1000000000)
+#define DIVIDE_BY_1   0xbu
 
 struct gate {
     uint16_t offset_low, selector;
@@ -71,14 +64,10 @@ bool fix_up(struct frame *frame) {
     return false;
 }
 
-static void apic_write(uint32_t reg, uint32_t value) {
-    *(volatile uint32_t *)(APIC_BASE_GPA + reg) = value;
-}
-
 void on_vtl2_interrupt(struct frame *frame) {
     if (frame->vector >= 32) {
         me()->taken[frame->vector]++;
-        apic_write(APIC_EOI, 0);
+        apic_set(APIC_EOI, 0);
     } else if (!fix_up(frame)) {
         say("PT fail VTL2 exception %lu, error code 0x%lx, rip 0x%lx, cr2 0x%lx",
             (unsigned long)frame->vector, (unsigned long)frame->error_code,
@@ -132,19 +121,19 @@ uint64_t try_read(uint64_t address, uint64_t *value) {
 
 // ---- the local APIC -----------------------------------------------------------------------------
 void apic_init(void) {
-    apic_write(APIC_SVR, 0x1ff);
-    apic_write(APIC_TIMER_DIV, DIVIDE_BY_1);
-    apic_write(APIC_TIMER, WATCHDOG_VECTOR);
+    apic_set(APIC_SVR, 0x1ff);
+    apic_set(APIC_DIV, DIVIDE_BY_1);
+    apic_set(APIC_TIMER, WATCHDOG_VECTOR);
 }
 
 void apic_send(uint32_t apic_id, uint8_t vector) {
-    apic_write(APIC_ICR_HIGH, apic_id << 24);
-    apic_write(APIC_ICR, 0x4000u | vector);
+    apic_set(APIC_ICR2, apic_id << 24);
+    apic_set(APIC_ICR, 0x4000u | vector);
 }
 
 void watchdog_arm(uint64_t us) {
     me()->taken[WATCHDOG_VECTOR] = 0;
-    apic_write(APIC_TIMER_INIT, (uint32_t)(us * (APIC_TIMER_HZ / 1000000)));
+    apic_set(APIC_INIT, (uint32_t)(us * (APIC_TIMER_HZ / 1000000)));
 }
 
 bool watchdog_fired(void) {

@@ -25,7 +25,7 @@ static uint32_t return_offset;
 // ---- VTL0's handlers (this runs in VTL0) --------------------------------------------------------
 static void end_of_interrupt(uint32_t how) {
     if (how == EOI_MMIO) {
-        *(volatile uint32_t *)(uintptr_t)0xfee000b0u = 0;
+        apic_set(0xb0, 0);
     } else if (how == EOI_X2APIC) {
         cpu_wrmsr(X2APIC_EOI, 0);
     } else if (how == EOI_SYNTHETIC) {
@@ -37,6 +37,13 @@ void on_vtl0_interrupt(struct frame *frame) {
     struct guest *guest = guest_me();
 
     guest->taken[frame->vector]++;
+    if (guest->order_count < ARRAY_COUNT(guest->order)) {
+        guest->order[guest->order_count++] = (uint32_t)frame->vector;
+    }
+    if (frame->vector == 2 && guest->nmi_stops) {
+        stop(8);
+        guest->nmi_stops--;
+    }
     if (frame->vector >= 32) {
         end_of_interrupt(guest->eoi);
         return;
@@ -207,6 +214,19 @@ bool vtl0_finish(void) {
         say("# GPA 0x%lx", (unsigned long)memory->gpa);
     }
     return EXPECT(!"VTL0 ended");
+}
+
+bool vtl0_to_stop(uint8_t number) {
+    uint32_t type = vtl0_run();
+    const struct hv_io_port_intercept *io = message();
+
+    if (type == HV_MESSAGE_IO_PORT_INTERCEPT && io->port == STOP_PORT + number) {
+        vtl0_skip();
+        return true;
+    }
+    say("# message 0x%x, port 0x%x, rip 0x%lx instead of stop %u", type, io->port,
+        (unsigned long)vtl0_get(HV_REGISTER_RIP), number);
+    return EXPECT(!"VTL0 stops");
 }
 
 bool vtl0_call(void (*function)(void *), void *argument) {

@@ -65,6 +65,8 @@ struct guest {
     volatile uint64_t exceptions;                               ///< how many
     volatile uint64_t word[16];                                 ///< for the tests
     volatile uint32_t eoi;                                      ///< enum eoi: how its handler ends
+    volatile uint32_t order[8], order_count;                    ///< vectors as they came
+    volatile uint32_t nmi_stops; ///< its NMI handler begins with stop(8)
 };
 
 enum eoi { EOI_MMIO, EOI_X2APIC, EOI_SYNTHETIC, EOI_NONE };
@@ -170,6 +172,11 @@ uint32_t vtl0_run(void);
 bool vtl0_finish(void);
 /// vtl0_function() and vtl0_finish().
 bool vtl0_call(void (*function)(void *), void *argument);
+/// Runs VTL0 to its next stop() and puts RIP behind it: true if it is this one.
+bool vtl0_to_stop(uint8_t number);
+/// For VTL0's functions: VTL2 has a turn. Interrupts as they are.
+#define STOP_PORT    0x90u
+#define stop(number) __asm__ volatile("outb %%al, %0" ::"i"(STOP_PORT + (number)) : "memory")
 /// One VTL return; the reason for the entry into VTL2. is_fast: the code after the value's meaning.
 uint32_t vtl0_enter(uint64_t fast);
 /// Runs VTL0 for about this long, whatever comes.
@@ -184,6 +191,26 @@ void check_header(const struct hv_intercept_header *header, enum mode mode, uint
 /// VTL0's own page tables as new, no protections on TARGET_GPA.
 void vtl0_memory_init(void);
 void vtl0_apic_reset(void);
+
+// What VTL0's functions do to their local APIC.
+#define APIC_ID    0x20u
+#define APIC_TPR   0x80u
+#define APIC_SVR   0xf0u
+#define APIC_ICR   0x300u
+#define APIC_ICR2  0x310u
+#define APIC_TIMER 0x320u
+#define APIC_INIT  0x380u
+#define APIC_COUNT 0x390u
+#define APIC_DIV   0x3e0u
+static inline void apic_set(uint32_t reg, uint32_t value) {
+    *(volatile uint32_t *)at(0xfee00000u + reg) = value;
+}
+static inline uint32_t apic_get(uint32_t reg) {
+    return *(volatile uint32_t *)at(0xfee00000u + reg);
+}
+static inline void open_interrupts(void) {
+    __asm__ volatile("sti; nop; nop; cli" ::: "memory");
+}
 
 // ---- VTL2's own processor -----------------------------------------------------------------------
 #define WATCHDOG_VECTOR 0xf0u

@@ -126,6 +126,8 @@ struct svm_vmcb {
 } __attribute__((packed));
 _Static_assert(sizeof(struct svm_vmcb) == 4096, "APM vol. 2, appendix B");
 
+// svm_control.intercept_cr_write: a bit per register.
+#define SVM_INTERCEPT_CR8 (1u << 8)
 // svm_control.intercept: bit = exit code - 0x60.
 #define SVM_INTERCEPT_INTR        (1ull << 0)
 #define SVM_INTERCEPT_NMI         (1ull << 1)
@@ -161,6 +163,7 @@ _Static_assert(sizeof(struct svm_vmcb) == 4096, "APM vol. 2, appendix B");
 #define SVM_EXIT_CR0_WRITE   0x10u
 #define SVM_EXIT_DR0_READ    0x20u
 #define SVM_EXIT_DR0_WRITE   0x30u
+#define SVM_EXIT_CR8_WRITE   0x018u
 #define SVM_EXIT_EXCEPTION   0x40u ///< + vector; info 1 the error code, info 2 of #PF the address
 #define SVM_EXIT_INTR        0x60u
 #define SVM_EXIT_NMI         0x61u

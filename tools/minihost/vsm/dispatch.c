@@ -172,6 +172,8 @@ static enum vsm_next handle_vtl0(struct vsm_vp *vp, uint64_t code) {
         vp->iret_rip = vp->vtl[VSM_GUEST_VTL].vmcb->save.rip;
         vp->iret_rsp = vp->gpr[VSM_RSP];
         return VSM_RUN;
+    case SVM_EXIT_CR8_WRITE:
+        return vsm_write_cr8(vp);
     case SVM_EXIT_HLT:
         return vsm_halt(vp);
     case SVM_EXIT_IOIO:

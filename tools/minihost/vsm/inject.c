@@ -7,7 +7,8 @@
 // intercepted (exit VINTR) as soon as VTL0 could take one.
 //
 // QEMU: an interrupt whose delivery an exit broke off is recorded as an exception with a vector
-// above 31; the interrupt shadow is lost by an entry; V_PRIO is compared with >= instead of >.
+// above 31; the interrupt shadow is lost by an entry; V_IRQ and writes of CR8 do not go together
+// (cr8.c).
 #include "tools/minihost/vsm/internal.h"
 
 #include "tools/minihost/vsm/vtl0_apic.h"
@@ -193,15 +194,6 @@ static void ask_for_window(struct svm_control *control) {
         SVM_INT_V_IRQ | SVM_INT_V_IGNORE_TPR | (uint64_t)WINDOW_PRIORITY << SVM_INT_V_PRIO_SHIFT;
 }
 
-/// An interrupt that only TPR holds back: an exit when VTL0 lowers CR8 enough.
-static void ask_for_lower_tpr(struct svm_control *control, int vector) {
-    unsigned class = (unsigned)vector >> 4;
-
-    if (class > 0 && !(control->int_ctl & SVM_INT_V_IRQ)) {
-        control->int_ctl |= SVM_INT_V_IRQ | (uint64_t)(class - 1) << SVM_INT_V_PRIO_SHIFT;
-    }
-}
-
 /// An interrupt that waits between STI and HLT must find VTL0 halted, or HLT sleeps through it: the
 /// shadow does not survive the entry.
 static void finish_shadowed_halt(struct vsm_vp *vp) {
@@ -243,11 +235,21 @@ static bool inject_from_apic(struct vsm_vp *vp) {
     return true;
 }
 
+/// CR8 matters while something waits: for a window (cr8.c), or for CR8 itself to be lowered.
+static void watch_cr8(struct vsm_vtl *vtl0) {
+    struct svm_control *control = &vtl0->vmcb->control;
+
+    if ((control->int_ctl & SVM_INT_V_IRQ) || hv_lapic_held_by_tpr(&vtl0->lapic) >= 0) {
+        control->intercept_cr_write |= SVM_INTERCEPT_CR8;
+    } else {
+        control->intercept_cr_write &= (uint16_t)~SVM_INTERCEPT_CR8;
+    }
+}
+
 static void inject(struct vsm_vp *vp) {
     struct vsm_vtl *vtl0 = &vp->vtl[VSM_GUEST_VTL];
     struct svm_control *control = &vtl0->vmcb->control;
     bool injected = true;
-    int held;
 
     if (vp->pending_event) {
         control->event_injection = vp->pending_event;
@@ -268,10 +270,7 @@ static void inject(struct vsm_vp *vp) {
     if (vp->deliverability & HV_DELIVERABILITY_INTERRUPT) {
         ask_for_window(control);
     }
-    held = hv_lapic_held_by_tpr(&vtl0->lapic);
-    if (held >= 0) {
-        ask_for_lower_tpr(control, held);
-    }
+    watch_cr8(vtl0);
 }
 
 /// VTL2 asked to be told when VTL0 could take an interrupt or NMI. True: it is told now.

@@ -142,5 +142,9 @@ enum vsm_next vsm_halt(struct vsm_vp *vp);
 bool vsm_event_from_pending(uint64_t pending, uint64_t *event);
 uint64_t vsm_event_to_pending(uint64_t event);
 
+// cr8.c
+/// VTL0 writes CR8 while it waits for a window.
+enum vsm_next vsm_write_cr8(struct vsm_vp *vp);
+
 // hypercall.c
 enum vsm_next vsm_hypercall(struct vsm_vp *vp);

@@ -33,10 +33,11 @@
      SVM_INTERCEPT_MONITOR | SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_VINTR)
 
 void vsm_kick_vtl0(struct vsm_vp *vp) {
-    // Pairs with the fence in vsm_vtl_return(): either we see VTL0 active, or its CPU sees what we
-    // left for it.
+    // Pairs with the fences in vsm_vtl_return() and vsm_prepare_vtl0(): either we see that VTL0 is
+    // active and its CPU does not look any more, or its CPU sees what we left for it.
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&vp->active_vtl, __ATOMIC_RELAXED) == VSM_GUEST_VTL &&
+        !__atomic_load_n(&vp->looks, __ATOMIC_RELAXED) &&
         __atomic_load_n(&vp->quiet_until_100ns, __ATOMIC_RELAXED) <=
             vp->partition->ops->now_100ns()) {
         vp->partition->ops->kick(vp);
@@ -136,6 +137,9 @@ uint64_t vsm_deadline(const struct vsm_vp *vp) {
     }
     if (!vp->vtl[VSM_GUEST_VTL].running) {
         return UINT64_MAX;
+    }
+    if (vp->nmi_unmasks) { // IRET is the next instruction: an NMI may wait behind it
+        return 0;
     }
     return vsm_apic_deadline(vp);
 }
