@@ -444,6 +444,9 @@ static void test_storm_of_calls(void **state) {
         }
         calls = f->kicks[0];
         assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_RUN);
+        vsm_kick_vtl0(vp); // it looks before it enters: no call
+        assert_int_equal(f->kicks[0], calls);
+        assert_int_equal(vsm_before_entry(vp), VSM_RUN);
         f->now_100ns += 100;
     }
     assert_in_range(calls, 2, 20);

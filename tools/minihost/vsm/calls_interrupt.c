@@ -220,9 +220,6 @@ static uint16_t send_ipi(struct vsm_call *call, uint32_t vector, uint8_t target_
             partition->ops->raise_vtl2(vp, (uint8_t)vector);
         } else {
             hv_lapic_request(&vp->vtl[VSM_GUEST_VTL].lapic, (uint8_t)vector);
-            if (vp != call->vp) {
-                vsm_kick_vtl0(vp);
-            }
         }
     }
     return HV_STATUS_SUCCESS;
