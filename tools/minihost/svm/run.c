@@ -14,7 +14,8 @@
 #include "tools/minihost/svm/svm.h"
 
 #define SAVED_BYTES         offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
-#define LONGEST_SLEEP_100NS 1000000u                                // 100 ms
+#define MOST_REPORTS        10u
+#define LONGEST_SLEEP_100NS 1000000u // 100 ms
 
 #define RESET_PORT        0xcf9u // PIIX/ICH reset control
 #define RESET_HARD        0x06u
@@ -27,14 +28,26 @@
 /// A state that VMRUN refuses (a guest can bring one about) leaves minihost's own in the save area:
 /// QEMU stores what it has. The VP's comes back. Whether it was so: a refused write to a control
 /// register has the same exit code, but leaves the VP's state.
-static bool put_back_refused(struct svm_vmcb *vmcb, const uint8_t *before) {
-    if ((uint32_t)vmcb->control.exit_code != (uint32_t)SVM_EXIT_INVALID ||
-        vmcb->save.cr3 != cpu_read_cr3() ||
+static bool put_back(struct svm_vmcb *vmcb, const uint8_t *before) {
+    if (vmcb->save.cr3 != cpu_read_cr3() ||
         !gpa_range_contains(svm_host.minihost->self, vmcb->save.rip, 1)) {
         return false;
     }
     memcpy(&vmcb->save, before, SAVED_BYTES);
     return true;
+}
+
+/// The same was seen, once in many boots on four CPUs of a busy machine, after an entry that was
+/// not refused but ended at once, by an NMI. Says so, for whoever finds the reason.
+static void report_put_back(const struct svm_cpu *cpu, unsigned vtl, const struct svm_vmcb *vmcb) {
+    static uint32_t reports;
+
+    if (__atomic_fetch_add(&reports, 1, __ATOMIC_RELAXED) < MOST_REPORTS) {
+        bare_print("CPU %u VTL%u: no state came back with exit 0x%lx (0x%lx 0x%lx), entry %u",
+                   cpu->index, vtl, (unsigned long)vmcb->control.exit_code,
+                   (unsigned long)vmcb->control.exit_info_1,
+                   (unsigned long)vmcb->control.exit_info_2, cpu->entries);
+    }
 }
 
 /// One entry and its exit.
@@ -43,6 +56,7 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     unsigned vtl = vp->active_vtl;
     struct svm_vmcb *vmcb = vp->vtl[vtl].vmcb;
     uint8_t before[SAVED_BYTES];
+    bool was_put_back;
 
     svm_timer_arm(cpu, vsm_deadline(vp));
     vmcb->save.rax = vp->gpr[VSM_RAX];
@@ -52,7 +66,11 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     __atomic_store_n(&cpu->running, vtl + 1, __ATOMIC_SEQ_CST); // before the tables are looked at
     svm_world_switch((uintptr_t)vmcb, vp->gpr);
     __atomic_store_n(&cpu->running, 0, __ATOMIC_RELEASE);
-    vp->refused = put_back_refused(vmcb, before);
+    was_put_back = put_back(vmcb, before);
+    vp->refused = was_put_back && (uint32_t)vmcb->control.exit_code == SVM_EXIT_INVALID;
+    if (was_put_back && !vp->refused) {
+        report_put_back(cpu, vtl, vmcb);
+    }
     vp->gpr[VSM_RAX] = vmcb->save.rax;
     vp->gpr[VSM_RSP] = vmcb->save.rsp;
     cpu->exits[vtl]++;
@@ -61,8 +79,8 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
         svm_take_nmi();
     }
     if (vtl == VSM_PARAVISOR && vmcb->control.exit_code == SVM_EXIT_NPF &&
-        svm_memory_demand(vmcb->control.exit_info_2)) {
-        return VSM_RUN;
+        (was_put_back || svm_memory_demand(vmcb->control.exit_info_2))) {
+        return VSM_RUN; // again
     }
     return vsm_handle_exit(vp);
 }
