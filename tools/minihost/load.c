@@ -91,6 +91,9 @@ static int note_required(void *host, struct gpa_range range, uint32_t flags) {
 
 static int note_vp(void *host, const struct igvm_vp *vp) {
     (void)host;
+    if (vp->vp_index >= load.host->vp_count) {
+        return refuse("VP context of a VP that the machine does not have (-smp)", 0, -ENODEV);
+    }
     load.have_bsp |= vp->vp_index == 0;
     return 0;
 }
