@@ -65,7 +65,8 @@ help: ## list the targets
 	@echo 'Parapet - a paravisor in C. Targets:'
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Variables: SMP=2 MEM=1G DISK=file (run), SUITE=unit|device|boot|fuzz|prove|tool T=name (test),'
+	@echo 'Variables: PLATFORM=native|vsm SMP=2 MEM=1G DISK=file (run),'
+	@echo '           SUITE=unit|device|boot|fuzz|prove|tool T=name (test; NAME@vsm is boot test NAME on vsm),'
 	@echo '           B=name (bench), V=1 (show commands), PARAPET_CACHE=dir (downloads and slow builds)'
 
 # ---- what must be there first --------------------------------------------------------------------
