@@ -111,6 +111,21 @@ ATTACK(overlay_stack, ATTACK_VSM) {
             apic_version);
 }
 
+/// Places far apart, each of which wants tables of the hypervisor's; then RAM again.
+ATTACK(overlay_sprawl, ATTACK_VSM) {
+    uint64_t placed = 0;
+    set(MSR_GUEST_OS_ID, 0x8100ull << 48);
+    for (uint64_t i = 1; i < 3000; i++) {
+        placed += (uint64_t)set(MSR_SIMP, (i * 7 << 27) | 1);
+    }
+    int works = set(MSR_SIMP, gpa_of(own_page) | 1) && set(MSR_HYPERCALL, SPARE | 1) &&
+                set(MSR_SIEFP, (SPARE + (37ull << 21)) | 1);
+    set(MSR_SIMP, 0);
+    set(MSR_SIEFP, 0);
+    set(MSR_HYPERCALL, 0);
+    VERDICT(works, "overlay_sprawl # of 2999 placed, in RAM afterwards #", placed, (uint64_t)works);
+}
+
 /// Reserved bits, addresses beyond all memory.
 ATTACK(overlay_bits, ATTACK_VSM) {
     uint64_t taken = 0, refused = 0;
