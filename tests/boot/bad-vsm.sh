@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Images and machines that minihost cannot play Hyper-V for: a sentence that tells what to change,
-# and the machine ends. The images are the VTL2 test program's with one thing changed.
+# Images that minihost cannot play Hyper-V for on the machine at hand: a sentence that tells what is
+# wrong, and the machine ends. They are the VTL2 test program's with one thing changed. (Machines:
+# vsm-line.sh.)
 . "$(dirname "$0")/lib.sh"
 
 machine_for vsm
@@ -16,10 +17,10 @@ image() {
         give_up image "igvmtool: $(tail -n 1 "$dir/igvmtool.log")"
 }
 
-# expect NAME REGEX [APPEND]: minihost stops with this sentence, by itself.
+# expect NAME REGEX: minihost stops with this sentence, by itself.
 expect() {
     MEM=${MEM:-512M} NO_VIRTCONSOLE=1 start_qemu -kernel "$MINIHOST" -initrd "$dir/bad.igvm" \
-        -append "${3-$machine_append}"
+        -append "$machine_append"
     if wait_exit 30 && grep -Eq "STOP: .*($2)" "$dir/vtl2.log" && [ "$qemu_status" = 33 ]; then
         result pass "$1" "$(grep -Em 1 STOP "$dir/vtl2.log" | sed 's/.*STOP: //' | cut -c1-110)"
     else
@@ -42,9 +43,3 @@ MEM=384M expect memory-of-minihost 'no RAM there: give the machine more memory' 
 MEM=512M
 image 's/0x01000000/0x40000000/'
 expect memory-too-large 'no RAM there: give the machine more memory'
-image 's/"data", "name"/"data", "unmeasured": true, "name"/'
-CPU=max,-svm,phys-bits=48 expect no-svm 'the processor has no SVM'
-SMP=9 expect too-few-timers '9 CPUs, but the HPET has 8 timers'
-machine_options=(-M q35,smm=off -global hpet.timers=8)
-expect no-hpet-messages 'hpet.msi=on'
-expect no-such-platform 'the platforms are native and vsm' platform=hyperv

@@ -94,9 +94,12 @@ static enum vsm_next handle_memory(struct vsm_vp *vp) {
 }
 
 /// A value that a control register does not take ends here instead of in #GP (QEMU). A whole state
-/// that the processor does not take is VTL0's crash: its own instructions can bring it about.
+/// that the processor does not take is VTL0's crash: its own instructions can bring it about (PAE
+/// cleared in long mode, for one). Then the #GP was refused too: it is what the exit interrupted.
 static enum vsm_next handle_invalid(struct vsm_vp *vp) {
-    if (!vp->refused) {
+    const struct svm_control *control = &vp->vtl[vp->active_vtl].vmcb->control;
+
+    if (!vp->refused && !(control->exit_int_info & SVM_EVENT_VALID)) {
         return general_protection(vp);
     }
     return vp->active_vtl == VSM_GUEST_VTL ? vsm_intercept_shutdown(vp)
