@@ -73,8 +73,10 @@ sizes() {
 }
 
 tidy() {
-    clang-tidy --quiet --warnings-as-errors='*' "${sources[@]}" -- -std=gnu17 -D_GNU_SOURCE \
-        "${includes[@]}" 2> >(grep -v 'warnings generated' >&2)
+    # One call per file, as many as there are processors: all in one takes a quarter of an hour.
+    printf '%s\0' "${sources[@]}" |
+        xargs -0 -P "$(nproc)" -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- \
+            -std=gnu17 -D_GNU_SOURCE "${includes[@]}" 2> >(grep -v 'warnings generated' >&2)
 }
 
 cpp_check() {

@@ -14,9 +14,8 @@
 //     --create=never       do not manufacture a TPM on a blank state (default: if-blank)
 //     --on-corrupt=manufacture   keep corrupted state aside in the file and make a new TPM
 //                          (default: fail: touch nothing, answer everything by TPM_RC_FAILURE)
-//     --play-firmware      TPM2_Startup(CLEAR) and TPM2_SelfTest at every power-on: the guest has
-//     no
-//                          firmware that does it
+//     --play-firmware      TPM2_Startup(CLEAR) and TPM2_SelfTest at every power-on: the guest
+//                          has no firmware that does it
 //     --uid=N --gid=N      who to become (default 65534 when started as root)
 //
 // The process confines itself (userspace/sandbox.h), says whether it is healthy by a READY message
