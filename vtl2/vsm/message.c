@@ -97,12 +97,12 @@ static int decode_cpuid(const struct hv_message *message, struct vsm_event *out)
     }
     take_header(&m.header, out);
     out->kind = VSM_EVENT_CPUID;
-    out->cpuid.leaf = (uint32_t)m.rax;
-    out->cpuid.subleaf = (uint32_t)m.rcx;
-    out->cpuid.eax = (uint32_t)m.default_rax;
-    out->cpuid.ebx = (uint32_t)m.default_rbx;
-    out->cpuid.ecx = (uint32_t)m.default_rcx;
-    out->cpuid.edx = (uint32_t)m.default_rdx;
+    out->cpuid.leaf = (uint32_t)(m.rax & UINT32_MAX);
+    out->cpuid.subleaf = (uint32_t)(m.rcx & UINT32_MAX);
+    out->cpuid.eax = (uint32_t)(m.default_rax & UINT32_MAX);
+    out->cpuid.ebx = (uint32_t)(m.default_rbx & UINT32_MAX);
+    out->cpuid.ecx = (uint32_t)(m.default_rcx & UINT32_MAX);
+    out->cpuid.edx = (uint32_t)(m.default_rdx & UINT32_MAX);
     return 0;
 }
 
@@ -115,7 +115,7 @@ static int decode_hypercall(const struct hv_message *message, struct vsm_event *
     take_header(&m.header, out);
     out->kind = VSM_EVENT_HYPERCALL;
     // The input value is in RCX in 64-bit code, in EDX:EAX elsewhere; only its low part is asked.
-    out->hypercall.code = (uint16_t)(out->is_long ? m.rcx : m.rax);
+    out->hypercall.code = (uint16_t)((out->is_long ? m.rcx : m.rax) & UINT16_MAX);
     return 0;
 }
 
