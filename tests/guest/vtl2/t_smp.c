@@ -291,3 +291,153 @@ TEST_VPS(time_on_both, 2) {
         EXPECT(before >= answer[0]);
     }
 }
+
+// ---- both together ------------------------------------------------------------------------------
+#define ROUNDS 300u
+
+/// Waits for a vector's nth interrupt in HLT: one that is lost would be waited for for ever.
+static void sleep_until(uint32_t vector, uint32_t count) {
+    while (guest_me()->taken[vector] < count) {
+        __asm__ volatile("sti; hlt; cli" ::: "memory");
+    }
+}
+
+static void vtl0_serves(void *argument) {
+    (void)argument;
+    apic_set(APIC_SVR, 0x1ff);
+    apic_set(APIC_ICR2, 1u << 24);
+    while (!guests[1].word[0]) {
+        __builtin_ia32_pause();
+    }
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        apic_set(APIC_ICR, 0x67);
+        sleep_until(0x68, i);
+    }
+}
+
+static void vtl0_returns(void *argument) {
+    (void)argument;
+    apic_set(APIC_SVR, 0x1ff);
+    // A timer besides, so that interrupts meet.
+    cpu_wrmsr(HV_MSR_STIMER0_CONFIG + 1, 20000);
+    cpu_wrmsr(HV_MSR_STIMER0_CONFIG, HV_STIMER_ENABLE | HV_STIMER_PERIODIC | HV_STIMER_DIRECT |
+                                         0x69u << HV_STIMER_VECTOR_SHIFT);
+    apic_set(APIC_ICR2, 0);
+    guest_me()->word[0] = 1;
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        sleep_until(0x67, i);
+        apic_set(APIC_ICR, 0x68);
+    }
+    cpu_wrmsr(HV_MSR_STIMER0_CONFIG, 0);
+}
+
+static void second_returns(void) {
+    vtl0_apic_reset();
+    vtl0_call(vtl0_returns, NULL);
+}
+
+TEST_VPS(ipi_ping_pong, 2) {
+    uint64_t from = cpu_rdmsr(HV_MSR_TIME_REF_COUNT);
+
+    memset(&guests[1], 0, sizeof(guests[1]));
+    on_second_start(second_returns);
+    vtl0_call(vtl0_serves, NULL);
+    on_second_wait();
+    EQUAL(guests[0].taken[0x68], ROUNDS);
+    EQUAL(guests[1].taken[0x67], ROUNDS);
+    note("%lu us a round, %u timer interrupts",
+         (unsigned long)((cpu_rdmsr(HV_MSR_TIME_REF_COUNT) - from) / 10 / ROUNDS),
+         guests[1].taken[0x69]);
+}
+
+/// VTL0's calls: its own hypercall page at DATA_GPA, input behind it.
+static uint64_t vtl0_hypercall(uint64_t control) {
+    return hypercall_at(control, DATA_GPA + 0x1000, DATA_GPA + 0x2000, at(DATA_GPA));
+}
+
+static void vtl0_calls_ipis(void *argument) {
+    volatile uint64_t *word = guest_me()->word;
+    struct hv_send_ipi_ex_input *ex = at(DATA_GPA + 0x1000);
+    struct hv_flush_va_ex_input *flush = at(DATA_GPA + 0x1000);
+
+    (void)argument;
+    apic_set(APIC_SVR, 0x1ff);
+    cpu_wrmsr(HV_MSR_GUEST_OS_ID, UINT64_C(0x8100) << 48);
+    cpu_wrmsr(HV_MSR_HYPERCALL, DATA_GPA | 1);
+    wait_for(&guests[1].word[0]);
+    word[0] =
+        hypercall_at(HV_CALL_SEND_SYNTHETIC_CLUSTER_IPI | HV_CONTROL_FAST, 0x64, 2, at(DATA_GPA));
+    wait_for(&guests[1].word[1]);
+    *ex = (struct hv_send_ipi_ex_input){.vector = 0x65, .vp_set = {HV_VP_SET_SPARSE_4K, 1}};
+    *(uint64_t *)(ex + 1) = 2;                                       // bank 0
+    word[1] = vtl0_hypercall(HV_CALL_SEND_SYNTHETIC_CLUSTER_IPI_EX); // no bank given
+    word[2] =
+        vtl0_hypercall(HV_CALL_SEND_SYNTHETIC_CLUSTER_IPI_EX | 1u << HV_CONTROL_VARHEAD_SHIFT);
+    wait_for(&guests[1].word[2]);
+    ex->vector = 15;
+    word[3] =
+        vtl0_hypercall(HV_CALL_SEND_SYNTHETIC_CLUSTER_IPI_EX | 1u << HV_CONTROL_VARHEAD_SHIFT);
+    *flush = (struct hv_flush_va_ex_input){.flags = HV_FLUSH_ALL_PROCESSORS,
+                                           .vp_set = {HV_VP_SET_ALL, 0}};
+    word[4] = vtl0_hypercall(HV_CALL_FLUSH_VIRTUAL_ADDRESS_SPACE_EX);
+    *(uint64_t *)(flush + 1) = 0x1000;
+    word[5] = vtl0_hypercall(HV_CALL_FLUSH_VIRTUAL_ADDRESS_LIST_EX | REPS(1));
+    word[6] = vtl0_hypercall(HV_CALL_FLUSH_VIRTUAL_ADDRESS_SPACE | REPS(1));
+    cpu_wrmsr(HV_MSR_GUEST_OS_ID, 0);
+}
+
+TEST_VPS(hypercalls_of_vtl0, 2) {
+    volatile uint64_t *word = guests[0].word;
+
+    memset(&guests[1], 0, sizeof(guests[1]));
+    on_second_start(second_idles);
+    vtl0_call(vtl0_calls_ipis, NULL);
+    on_second_wait();
+    EQUAL(word[0], 0);
+    EQUAL(word[1], HV_STATUS_INVALID_PARAMETER);
+    EQUAL(word[2], 0);
+    EQUAL(guests[1].taken[0x64], 1);
+    EQUAL(guests[1].taken[0x65], 1);
+    EQUAL(word[3], HV_STATUS_INVALID_PARAMETER);
+    EQUAL(word[4], 0);
+    EQUAL(word[5], REPS(1));
+    EQUAL(word[6], HV_STATUS_INVALID_HYPERCALL_INPUT);
+}
+
+// VTL0 changes its tables and asks for a flush: the other VP sees the new page when the call is
+// done.
+static void vtl0_reads_window(void *argument) {
+    volatile uint64_t *window = argument;
+
+    guest_me()->word[0] = 1;
+    while (*window != 2) {
+        guest_me()->word[1] = 1;
+    }
+}
+
+static void second_reads_window(void) {
+    vtl0_call(vtl0_reads_window, at(WINDOW + 0x4000));
+}
+
+static void vtl0_remaps(void *argument) {
+    struct hv_flush_va_input *flush = at(DATA_GPA + 0x1000);
+
+    (void)argument;
+    cpu_wrmsr(HV_MSR_GUEST_OS_ID, UINT64_C(0x8100) << 48);
+    cpu_wrmsr(HV_MSR_HYPERCALL, DATA_GPA | 1);
+    wait_for(&guests[1].word[1]);
+    *(volatile uint64_t *)at(PT_GPA + 4 * 8) = (TARGET_GPA + 0x5000) | 7;
+    *flush = (struct hv_flush_va_input){.flags = HV_FLUSH_ALL_ADDRESS_SPACES, .processor_mask = 3};
+    guest_me()->word[0] = vtl0_hypercall(HV_CALL_FLUSH_VIRTUAL_ADDRESS_SPACE);
+    cpu_wrmsr(HV_MSR_GUEST_OS_ID, 0);
+}
+
+TEST_VPS(flush_of_vtl0, 2) {
+    memset(&guests[1], 0, sizeof(guests[1]));
+    *(volatile uint64_t *)at(TARGET_GPA + 0x4000) = 1;
+    *(volatile uint64_t *)at(TARGET_GPA + 0x5000) = 2;
+    on_second_start(second_reads_window);
+    vtl0_call(vtl0_remaps, NULL);
+    EQUAL(guests[0].word[0], 0);
+    on_second_wait(); // it has seen the other page
+}

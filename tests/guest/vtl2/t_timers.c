@@ -67,6 +67,7 @@ static void vtl0_direct_periodic(void *argument) {
     }
     guest_me()->word[1] = last;
     cpu_wrmsr(HV_MSR_STIMER0_CONFIG + 2, 0);
+    open_interrupts(); // one may have been on its way
     guest_me()->word[2] = guest_me()->taken[TIMER_VECTOR];
     while (now() < last + 3 * MS) {
         open_interrupts();
