@@ -190,13 +190,20 @@ static void vtl0_time(void *argument) {
 }
 
 TEST(reference_time) {
-    uint64_t from = cpu_rdmsr(HV_MSR_TIME_REF_COUNT), tsc = cpu_rdtsc(), us, wanted_us;
+    uint64_t from = cpu_rdmsr(HV_MSR_TIME_REF_COUNT);
+    bool right = false;
 
     vtl0_call(vtl0_time, NULL);
     EQUAL(guests[0].word[0], 0); // never back
-    delay_us(20000);
-    us = (cpu_rdmsr(HV_MSR_TIME_REF_COUNT) - from) / 10;
-    wanted_us = (cpu_rdtsc() - tsc) / (tsc_hz / 1000000);
-    EXPECT(us + 200 > wanted_us && us < wanted_us + 200);
-    EXPECT(stamps[0] > from); // one clock for both VTLs
+    EXPECT(stamps[0] > from);    // one clock for both VTLs
+    // As fast as the TSC; a busy machine may spoil an attempt.
+    for (unsigned i = 0; i < 5 && !right; i++) {
+        uint64_t start = cpu_rdmsr(HV_MSR_TIME_REF_COUNT), tsc = cpu_rdtsc(), us, wanted_us;
+
+        delay_us(10000);
+        us = (cpu_rdmsr(HV_MSR_TIME_REF_COUNT) - start) / 10;
+        wanted_us = (cpu_rdtsc() - tsc) / (tsc_hz / 1000000);
+        right = us + 200 > wanted_us && us < wanted_us + 200;
+    }
+    EXPECT(right);
 }
