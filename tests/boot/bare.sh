@@ -13,7 +13,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/variant.sh"
 
-DIES=1 HANGS=2 VSM=4
+DIES=1 HANGS=2 VSM=4 OTHER=8
 CRASH='VP [0-9]+ stopped: '
 
 tests/guest/bare/build.sh "$dir/bare"
@@ -132,6 +132,7 @@ done
 wait_console '^PT ask' 20 || give_up list 'the guest does not ask'
 for i in "${!names[@]}"; do
     [ "$PLATFORM" = vsm ] || [ $((flags[i] & VSM)) = 0 ] || continue
+    [ "$SMP" -gt 1 ] || [ $((flags[i] & OTHER)) = 0 ] || continue
     if is_wanted "${names[i]}"; then
         attack "${names[i]}" "${flags[i]}"
     fi

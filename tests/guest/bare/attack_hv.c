@@ -287,14 +287,14 @@ ATTACK(hv_floods, ATTACK_VSM | ATTACK_OTHER) {
             (uint64_t)interrupt_count, (uint64_t)ended);
 }
 
-/// The input changes while it is read.
+/// The input changes while it is read: in one byte, so that no mixture is a third name.
 static void flip_input(void *argument) {
     volatile uint64_t *in = input;
     (void)argument;
     while (!other_stop) {
         in[1] = VP_SELF | 0x12ull << 32;
         in[1] = VP_SELF;
-        ((volatile uint32_t *)in)[4] = 0xd0007;
+        ((volatile uint32_t *)in)[4] = 0x9001c; // VTL2's register page
         ((volatile uint32_t *)in)[4] = 0x90002;
     }
 }
