@@ -49,7 +49,7 @@ said_why() {
 
 # attack NAME FLAGS: one attack and the start behind it.
 attack() {
-    local name=$1 flags=$2 may_end="" patience=20 reports
+    local name=$1 flags=$2 may_end="" patience=60 reports
     reports=$(crash_reports)
     step_start=$EPOCHREALTIME
     send "$name"
@@ -62,7 +62,7 @@ attack() {
         'PT dying '*) may_end=1 ;;
         'PT hanging '*) may_end=1 patience=2 ;;
         'PT end '*)
-            wait_console '^PT ask' 20 || give_up "attack-$name" 'the guest does not start again'
+            wait_console '^PT ask' 60 || give_up "attack-$name" 'the guest does not start again'
             return 0
             ;;
         'PT ready'*)
@@ -76,7 +76,7 @@ attack() {
             else
                 result fail "attack-$name" 'the guest ended and nobody says why'
             fi
-            wait_console '^PT ask' 20 || give_up "attack-$name" 'the guest does not start again'
+            wait_console '^PT ask' 60 || give_up "attack-$name" 'the guest does not start again'
             return 0
             ;;
         esac
@@ -88,7 +88,11 @@ attack() {
         result fail "attack-$name" "no end; last line: ${line:0:80}"
     fi
     shell 'parapet ctl reset' || give_up "attack-$name" "no reset: ${shell_output:0:80}"
-    wait_console '^PT ask' 20 || give_up "attack-$name" 'the guest does not start again'
+    wait_console '^PT ask' 60 || give_up "attack-$name" 'the guest does not start again'
+    # It may have come to its end at this very moment: then it starts twice.
+    if wait_console '^PT ready' 1; then
+        wait_console '^PT ask' 60 || give_up "attack-$name" 'the guest does not start again'
+    fi
 }
 
 # storm WHICH: one life of the guest, from its first line to its last.
