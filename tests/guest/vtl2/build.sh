@@ -9,7 +9,7 @@ out=$(realpath -m "${1:?usage: build.sh FOLDER}")
 cd "$(dirname "$0")/../../.."
 mkdir -p "$out"
 read -r -a defines <<<"${VTL2_DEFINES:-}"
-"${CC:-gcc}" -std=gnu17 -Wall -Wextra -Wshadow -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror \
+gcc -std=gnu17 -Wall -Wextra -Wshadow -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror \
     -O2 -g -I. -ffreestanding -nostdlib -static -fno-pie -no-pie -mno-red-zone -mgeneral-regs-only -mcmodel=small \
     -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-toplevel-reorder -fno-tree-loop-distribute-patterns \
     -Wl,--build-id=none -Wl,-T,tests/guest/vtl2/vtl2.lds -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
