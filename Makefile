@@ -197,7 +197,7 @@ NEED_unit   := $(filter $(B)/test/unit/%,$(TEST_BIN)) $(filter $(B)/test/device/
 NEED_device := $(filter $(B)/test/device/%,$(TEST_BIN))
 NEED_fuzz   := $(FUZZ_BIN)
 NEED_prove  :=
-NEED_tool   := $(B)/host/igvmtool
+NEED_tool   := $(B)/host/igvmtool $(B)/host/vmgstool
 NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost
 NEED_all    := $(NEED_unit) $(NEED_fuzz) $(NEED_tool) $(NEED_boot)
 
