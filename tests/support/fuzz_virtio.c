@@ -188,10 +188,10 @@ static void load_garbage(struct fuzz_virtio *fv, struct fuzz_input *in) {
     const uint8_t *blob = in->bytes;
 
     size = size < in->left ? size : in->left;
+    in->bytes += size; // first: the device's backend takes from the input, too
+    in->left -= size;
     fake_reset(fv->m, &fv->virtio->device);
     (void)fake_load(&fv->virtio->device, blob, size);
-    in->bytes += size;
-    in->left -= size;
     CHECK(fake_loop_run(&fv->m->fl));
     fake_reset(fv->m, &fv->virtio->device);
 }
