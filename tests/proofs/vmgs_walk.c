@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // cbmc-sources: userspace/vmgs/vmgs_header.c userspace/vmgs/vmgs_table.c
-// cbmc-flags: --unwind 18 --function main -D VMGS_FILE_COUNT=3u
+// cbmc-flags: --unwind 20 --function main -D VMGS_FILE_COUNT=10u
 //
-// Proof, with a table of 3 entries instead of 64: whatever two headers and a file table say, the
+// Proof, with a table of 10 entries instead of 64: whatever two headers and a file table say, the
 // header that is chosen is valid and points to the disk, an accepted table's files lie behind the
 // headers, on the disk and apart from each other.
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define SEQUENCES    600u // of each kind
+#define SEQUENCES    1000u // of each kind
 #define SEQUENCE_OPS 6u
 #define DRAWS        2u // what the medium kept, per cut
 #define MODEL_FILES  5u
