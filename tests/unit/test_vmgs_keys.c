@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // VMGS with keys: an image that another implementation of AES-GCM made, wrong keys, changes of key,
-// every bit of damage seen, no nonce used twice, nothing in plain text left behind.
+// damage in every byte seen, no nonce used twice, nothing in plain text left behind.
 
 #include "tests/support/cut_disk.h"
 #include "userspace/vmgs/vmgs_crypto.h"
@@ -194,7 +194,7 @@ static void interrupted_change_of_key(void **state) {
 }
 
 /// One bit in every byte that counts: the header in use, both tables, the secret file.
-static void every_bit_of_damage_is_seen(void **state) {
+static void damage_in_every_byte_is_seen(void **state) {
     uint32_t seen = 0;
 
     (void)state;
@@ -345,7 +345,7 @@ int main(void) {
         cmocka_unit_test(locked_and_wrong_keys),
         cmocka_unit_test(new_key_ends_the_old_one),
         cmocka_unit_test(interrupted_change_of_key),
-        cmocka_unit_test(every_bit_of_damage_is_seen),
+        cmocka_unit_test(damage_in_every_byte_is_seen),
         cmocka_unit_test(host_cannot_remove_or_swap),
         cmocka_unit_test(check_finds),
         cmocka_unit_test(scrub_leaves_nothing_plain),
