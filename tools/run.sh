@@ -44,6 +44,7 @@ case $disk in
 esac
 
 machine_for "$platform" || stop_because "PLATFORM=$platform is neither native nor vsm"
+qemu_plays "$platform" || echo "make run: $why" >&2
 case $accel in
 tcg) machine=("${machine_options[@]}" -accel 'tcg,thread=multi' -cpu "$machine_cpu") ;;
 kvm)

@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 machine_for vsm
+qemu_plays vsm || cannot_run "$why"
 tests/guest/vtl2/build.sh "$dir/image"
 good=$dir/image/vtl2.image.json
 

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 machine_for vsm
+qemu_plays vsm || cannot_run "$why"
 tests/guest/vtl2/build.sh "$dir/image"
 
 # run SMP: the program from its start to the power-off that it asks for.

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 machine_for vsm
+qemu_plays vsm || cannot_run "$why"
 [ -f "$IMAGE" ] || give_up start "${IMAGE#"$top"/} was not built"
 right=("${machine_options[@]}")
 

@@ -34,6 +34,7 @@
 #define UNITS_PER_SECOND  10000000ull // of 100 ns
 #define CALIBRATION_FS    (20 * (FS_PER_SECOND / 1000))
 #define CALIBRATION_TRIES 50u
+#define COMPARATOR_TRIES  16u                     // of doubling: milliseconds
 #define LONGEST_100NS     (10 * UNITS_PER_SECOND) // the counter is used with 32 bits
 #define FARTHEST_TICKS    0x7fffffffu             // beyond it is the past
 #define SHORTEST_100NS    50u
@@ -131,6 +132,20 @@ uint64_t svm_now_100ns(void) {
     return (uint64_t)((uint128)(cpu_rdtsc() - svm_host.tsc_start) * svm_host.tsc_scale >> 64);
 }
 
+/// The interrupt comes when the counter meets the comparator: one that was passed already while it
+/// was written would mean a whole turn of the counter (as hardware does it, and QEMU since 9.2).
+static void set_comparator(uint32_t timer, uint32_t ticks) {
+    for (unsigned i = 0; i < COMPARATOR_TRIES; i++) {
+        uint32_t at = *hpet(HPET_COUNTER) + ticks;
+
+        *hpet(timer + HPET_TIMER_COMPARATOR) = at;
+        if ((int32_t)(at - *hpet(HPET_COUNTER)) > 0) {
+            return;
+        }
+        ticks *= 2;
+    }
+}
+
 void svm_timer_arm(struct svm_cpu *cpu, uint64_t at_100ns) {
     uint32_t timer = HPET_TIMER(cpu->index);
     uint64_t now, left;
@@ -147,8 +162,7 @@ void svm_timer_arm(struct svm_cpu *cpu, uint64_t at_100ns) {
     if (left > LONGEST_100NS) { // wakes up too early, and arms again
         left = LONGEST_100NS;
     }
-    *hpet(timer + HPET_TIMER_COMPARATOR) =
-        *hpet(HPET_COUNTER) + (uint32_t)(left * FS_PER_100NS / period_fs);
+    set_comparator(timer, (uint32_t)(left * FS_PER_100NS / period_fs));
     cpu->armed_100ns = at_100ns;
 }
 
