@@ -4,7 +4,7 @@
 #include "userspace/guest_ram.h"
 
 #include "igvm/base/log.h"
-#include "vtl2/vsm/mshv_abi.h"
+#include "vtl2/vsm/low_memory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -106,32 +106,11 @@ static int add_dax(struct guest_ram *ram, const struct host_info *info, const ch
     return 0;
 }
 
-/// Gives Linux struct pages for [0, end), so that devices can be told to read and write there.
-static int add_struct_pages(uint64_t end) {
-    const struct mshv_vtl_memory memory = {.start_pfn = 0, .end_pfn = end >> PAGE_SHIFT_4K};
-    int fd = open(MSHV_DEVICE, O_RDWR | O_CLOEXEC), vtl = -1, result = 0;
-    char unused = 0;
-
-    if (fd < 0) {
-        return -errno;
-    }
-    vtl = ioctl(fd, (int)MSHV_CREATE_VTL, &unused);
-    if (vtl < 0 || ioctl(vtl, (int)MSHV_ADD_VTL0_MEMORY, &memory) < 0) {
-        result = -errno;
-    }
-    if (vtl >= 0) {
-        close(vtl);
-    }
-    close(fd);
-    return result;
-}
-
-/// VTL0's memory below 2 MiB, which is no dax device (loader/memory_plan.c): the driver of the
-/// trust levels has a window to it.
+/// VTL0's memory below 2 MiB, which is no dax device (loader/memory_plan.c).
 static int add_low(struct guest_ram *ram, const struct host_info *info) {
     struct guest_ram_chunk *chunk = &ram->chunks[ram->chunk_count];
     struct gpa_range low = {0, PAGE_SIZE_2M};
-    int result, fd;
+    int fd;
 
     if (!in_vtl0(info, low)) {
         return 0;
@@ -139,13 +118,9 @@ static int add_low(struct guest_ram *ram, const struct host_info *info) {
     if (ram->chunk_count == GUEST_RAM_MAX_CHUNKS) {
         return -ENOSPC;
     }
-    result = add_struct_pages(low.end);
-    if (result < 0) { // only transfers of disks there would fail
-        log_write(LOG_WARN, "memory", "%s: %s", MSHV_DEVICE, strerror(-result));
-    }
-    fd = open(MSHV_VTL_LOW_DEVICE, O_RDWR | O_CLOEXEC);
+    fd = vsm_low_memory_open(low.end);
     if (fd < 0) {
-        return -errno;
+        return fd;
     }
     chunk->host = map_aligned(fd, MAP_SHARED, low.end);
     close(fd);
