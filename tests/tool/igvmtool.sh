@@ -3,30 +3,7 @@
 #
 # igvmtool from the command line: exit codes, what is left on disk after a failure, and an
 # independent reading of what it wrote, with od and the published numbers instead of our library.
-set -euo pipefail
-export LC_ALL=C
-
-top=$(cd "$(dirname "$0")/../.." && pwd)
-tool=${IGVMTOOL:-$top/build/host/igvmtool}
-[ -x "$tool" ] || { echo "no $tool: run make build/host/igvmtool"; exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-
-fail() { echo "FAIL: $*"; exit 1; }
-
-# status WANTED COMMAND...: its output stays in $dir/out.
-status() {
-    local wanted=$1 got=0
-    shift
-    "$@" >out 2>&1 || got=$?
-    [ "$got" = "$wanted" ] || { cat out; fail "exit status $got, not $wanted: $*"; }
-}
-
-says() { grep -qF -- "$1" out || { cat out; fail "did not say: $1"; }; }
-
-u32() { od -An -tu4 --endian=little -j "$2" -N 4 "$1" | tr -d ' '; }
-u64() { od -An -tu8 --endian=little -j "$2" -N 8 "$1" | tr -d ' '; }
+. "$(dirname "$0")/lib.sh" "${IGVMTOOL:-build/host/igvmtool}"
 
 head -c 10000 /dev/zero | tr '\0' 'x' >payload
 manifest() {

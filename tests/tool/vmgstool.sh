@@ -3,29 +3,8 @@
 #
 # vmgstool from the command line: exit codes, contents there and back, damage in each block, wrong
 # keys, a full image, repair, and an independent look at the layout with od and gzip's CRC-32.
-set -euo pipefail
-export LC_ALL=C
+. "$(dirname "$0")/lib.sh" "${VMGSTOOL:-build/host/vmgstool}"
 
-top=$(cd "$(dirname "$0")/../.." && pwd)
-tool=${VMGSTOOL:-$top/build/host/vmgstool}
-[ -x "$tool" ] || { echo "no $tool: run make build/host/vmgstool"; exit 77; }
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-
-fail() { echo "FAIL: $*"; exit 1; }
-
-# status WANTED COMMAND...: its output stays in $dir/out.
-status() {
-    local wanted=$1 got=0
-    shift
-    "$@" >out 2>&1 || got=$?
-    [ "$got" = "$wanted" ] || { cat out; fail "exit status $got, not $wanted: $*"; }
-}
-
-says() { grep -qF -- "$1" out || { cat out; fail "did not say: $1"; }; }
-
-u32() { od -An -tu4 --endian=little -j "$2" -N 4 "$1" | tr -d ' '; }
 flip() { # FILE OFFSET: one bit
     local byte
     byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
