@@ -99,6 +99,10 @@ static void test_msrs(void **state) {
     wrmsr(CONFIG(1), HV_STIMER_ENABLE | DIRECT(16));
     assert_int_equal(rdmsr(CONFIG(1)), HV_STIMER_ENABLE | DIRECT(16));
     assert_true(deadline() == HV_STIMER_NEVER); // count is 0
+    wrmsr(CONFIG(0), HV_STIMER_AUTO_ENABLE);
+    wrmsr(COUNT(0), START + 1); // SINT 0: not by auto-enable either
+    assert_int_equal(rdmsr(CONFIG(0)), HV_STIMER_AUTO_ENABLE);
+    assert_true(deadline() == HV_STIMER_NEVER);
 }
 
 static void test_one_shot_direct(void **state) {
@@ -183,7 +187,15 @@ static void test_message_mode(void **state) {
     wrmsr(COUNT(2), 10000);
     advance_to(now + 10000);
     advance_to(now + 10000);
-    wrmsr(CONFIG(2), 0);
+    wrmsr(CONFIG(2), SINT(3));
+    slot_taken = false;
+    hv_stimers_retry(&timers, now, 1u << 3);
+    assert_int_equal(posts, 2);
+    slot_taken = true;
+    wrmsr(CONFIG(2), SINT(3) | HV_STIMER_ENABLE);
+    wrmsr(COUNT(2), now);
+    advance_to(now);
+    wrmsr(COUNT(2), now + 100);
     slot_taken = false;
     hv_stimers_retry(&timers, now, 1u << 3);
     assert_int_equal(posts, 2);

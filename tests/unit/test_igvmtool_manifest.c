@@ -343,6 +343,7 @@ static void moves_a_platform(void **state) {
     struct igvmtool_bytes image;
     struct manifest manifest;
     struct shim_config config;
+    bool cr3_seen = false;
     uint32_t data_off[2] = {0};
     uint8_t memory[0x2000];
 
@@ -377,8 +378,17 @@ static void moves_a_platform(void **state) {
             assert_int_equal(igvm_find_platform_by_mask(&file, 2, &platform), 0);
             assert_int_equal(igvm_vp_read(&file, &header, &platform, &vp, &error), 0);
             assert_int_equal(load_le64(igvm_vp_register(&vp, 0).value), 0x1200000);
+            for (uint32_t i = 0; i < vp.register_count; i++) {
+                struct igvm_vbs_vp_context_register one = igvm_vp_register(&vp, i);
+
+                if (one.register_name == 0x40002) { // CR3
+                    assert_int_equal(load_le64(one.value), 0x1280000);
+                    cr3_seen = true;
+                }
+            }
         }
     }
+    assert_true(cr3_seen);
     assert_int_not_equal(data_off[0], 0);
     assert_int_equal(data_off[0], data_off[1]);
     igvmtool_bytes_free(&image);
