@@ -159,6 +159,8 @@ static int apply_value(struct config_parser *p, const struct config_key *key, yy
         return config_set_enum(p, key, value, base + key->off);
     case CONFIG_TEXTS:
         return config_set_texts(p, key, value);
+    case CONFIG_HEX:
+        return config_set_hex(p, key, value, base);
     case CONFIG_ARRAY:
         return apply_array(p, key, value, depth);
     case CONFIG_OBJECT:
@@ -245,8 +247,41 @@ int config_apply(struct config *config, const char *name, const char *text, size
         result = apply_object(&p, &config_root, yyjson_doc_get_root(document), (char *)config, 1);
     }
     yyjson_doc_free(document);
+    explicit_bzero(copy, size_bytes); // it may hold a key
     free(copy);
     return result;
+}
+
+bool config_has_state(const struct config *config) {
+    return config->state_path[0] != '\0' || config->state_nvme_serial[0] != '\0';
+}
+
+void config_forget_secrets(struct config *config) {
+    explicit_bzero(config->state_key, sizeof(config->state_key));
+    config->state_key_bytes = 0;
+}
+
+static int check_state(const struct config *config, const char *name, struct config_error *error) {
+    const char *problem = NULL;
+
+    if (config->state_path[0] != '\0' && config->state_nvme_serial[0] != '\0') {
+        problem = "expected either \"path\" or \"nvme_serial\"";
+    } else if (!config_has_state(config) && config->state_key_bytes != 0) {
+        problem = "a key, but neither \"path\" nor \"nvme_serial\"";
+    }
+    for (uint32_t i = 0; i < config->disk_count && config_has_state(config); i++) {
+        const struct config_disk *disk = &config->disks[i];
+
+        if ((disk->path[0] != '\0' && strcmp(disk->path, config->state_path) == 0) ||
+            (disk->nvme_serial[0] != '\0' &&
+             strcmp(disk->nvme_serial, config->state_nvme_serial) == 0)) {
+            problem = "this disk is one of the guest's \"disks\" too";
+        }
+    }
+    if (problem) {
+        snprintf(error->text, sizeof(error->text), "%s: guest_state: %s", name, problem);
+    }
+    return problem ? -EINVAL : 0;
 }
 
 int config_check(const struct config *config, const char *name, struct config_error *error) {
@@ -272,5 +307,5 @@ int config_check(const struct config *config, const char *name, struct config_er
                  name, CONFIG_CMDLINE_BYTES - 2);
         return -EINVAL;
     }
-    return 0;
+    return check_state(config, name, error);
 }

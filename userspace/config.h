@@ -18,6 +18,7 @@
 #define CONFIG_MAX_HOST_PATHS 32u
 #define CONFIG_MAX_TEXT_BYTES 32768u ///< of one JSON text
 #define CONFIG_MAX_VPS        64u
+#define CONFIG_KEY_BYTES      32u ///< guest_state.key
 
 enum config_console { CONFIG_CONSOLE_NONE, CONFIG_CONSOLE_VIRTIO, CONFIG_CONSOLE_SERIAL };
 enum config_on_reset { CONFIG_RESET_RESTART, CONFIG_RESET_STOP };
@@ -52,7 +53,13 @@ struct config {
     char serial_backend[CONFIG_PATH_BYTES]; ///< "null": dropped
     // tpm
     bool tpm_enabled;
-    char tpm_state[CONFIG_PATH_BYTES];
+    char tpm_state[CONFIG_PATH_BYTES]; ///< used without a guest state
+    // guest state: a VMGS disk
+    char state_path[CONFIG_PATH_BYTES];
+    char state_nvme_serial[CONFIG_SERIAL_BYTES];
+    bool state_format;                   ///< an empty disk is made a guest state
+    uint32_t state_key_bytes;            ///< 0: not encrypted
+    uint8_t state_key[CONFIG_KEY_BYTES]; ///< secret: config_forget_secrets()
     // disks
     uint32_t disk_count;
     struct config_disk disks[CONFIG_MAX_DISKS];
@@ -74,6 +81,12 @@ void config_defaults(struct config *config);
 /// unspecified; -ENOMEM.
 int config_apply(struct config *config, const char *name, const char *text, size_t size_bytes,
                  bool host, struct config_error *error);
+
+/// Whether there is a guest state.
+bool config_has_state(const struct config *config);
+
+/// Zeroes the keys: for every process that does not serve them.
+void config_forget_secrets(struct config *config);
 
 /// What one key alone cannot say. -EINVAL with *error filled.
 int config_check(const struct config *config, const char *name, struct config_error *error);

@@ -71,6 +71,22 @@ static const struct config_key tpm_keys[] = {
 };
 static const struct config_object tpm_object = KEYS(tpm_keys);
 
+static const struct config_key state_keys[] = {
+    {.name = "path",
+     .type = CONFIG_TEXT,
+     .off = offsetof(struct config, state_path),
+     .size = sizeof(((struct config *)0)->state_path),
+     .host_folder = "/dev/"},
+    TEXT("nvme_serial", struct config, state_nvme_serial),
+    BOOL("format", struct config, state_format),
+    {.name = "key",
+     .type = CONFIG_HEX,
+     .off = offsetof(struct config, state_key),
+     .size = CONFIG_KEY_BYTES,
+     .count_off = offsetof(struct config, state_key_bytes)},
+};
+static const struct config_object state_object = KEYS(state_keys);
+
 static const struct config_key disk_keys[] = {
     // A file of VTL2's own is nothing that a host may hand to the guest: the vTPM's state is one.
     {.name = "path",
@@ -91,6 +107,7 @@ static const struct config_key root_keys[] = {
     OBJECT("console", console_object),
     OBJECT("serial", serial_object),
     OBJECT("tpm", tpm_object),
+    OBJECT("guest_state", state_object),
     {.name = "disks",
      .type = CONFIG_ARRAY,
      .off = offsetof(struct config, disks),
@@ -115,6 +132,7 @@ void config_defaults(struct config *config) {
     config->halt_exits = true;
     config->rng = true;
     config->console = CONFIG_CONSOLE_VIRTIO;
+    config->state_format = true;
     snprintf(config->console_backend, sizeof(config->console_backend), "/dev/hvc0");
     snprintf(config->serial_backend, sizeof(config->serial_backend), "null");
     snprintf(config->command_line, sizeof(config->command_line), "console=hvc0 quiet");

@@ -14,6 +14,7 @@ enum config_type {
     CONFIG_OBJECT,
     CONFIG_ARRAY, ///< of objects; count at count_off
     CONFIG_TEXTS, ///< array of texts of size bytes; count at count_off
+    CONFIG_HEX, ///< exactly size bytes as hexadecimal digits, secret; size (u32) goes to count_off
 };
 
 struct config_object;

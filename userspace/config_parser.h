@@ -33,4 +33,6 @@ int config_set_number(struct config_parser *p, const struct config_key *key, yyj
                       char *out);
 int config_set_enum(struct config_parser *p, const struct config_key *key, yyjson_val *value,
                     char *out);
+int config_set_hex(struct config_parser *p, const struct config_key *key, yyjson_val *value,
+                   char *base);
 int config_set_texts(struct config_parser *p, const struct config_key *key, yyjson_val *value);

@@ -139,3 +139,43 @@ int config_set_texts(struct config_parser *p, const struct config_key *key, yyjs
     memcpy(base + key->count_off, &count, sizeof(count));
     return 0;
 }
+
+/// A hexadecimal digit's value, or -1.
+static int digit(char c) {
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/// No message shows any of it: it is secret, also when it is wrong.
+int config_set_hex(struct config_parser *p, const struct config_key *key, yyjson_val *value,
+                   char *base) {
+    const char *text = yyjson_get_str(value);
+    uint32_t size = key->size;
+    uint8_t any = 0;
+
+    if (text == NULL) {
+        return config_wrong_type(p, "a string", value);
+    }
+    if (yyjson_get_len(value) != 2u * size) {
+        return config_refuse(p, "expected %u hexadecimal digits, found %zu characters", 2 * size,
+                             yyjson_get_len(value));
+    }
+    for (uint32_t i = 0; i < size; i++) {
+        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return config_refuse(p, "expected %u hexadecimal digits, found another character",
+                                 2 * size);
+        }
+        base[key->off + i] = (char)(high << 4 | low);
+        any |= (uint8_t)(high | low);
+    }
+    if (any == 0) {
+        return config_refuse(p, "expected a key that is not all zero");
+    }
+    memcpy(base + key->count_off, &size, sizeof(size));
+    return 0;
+}

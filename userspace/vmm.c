@@ -194,6 +194,11 @@ int vmm_main(int argc, char **argv) {
     if (vmm_read_config(&vmm.options, &vmm.info, &vmm.config) < 0) {
         return VMM_END_CONFIG;
     }
+    // The guest state's key is the vault's: it is not here while a guest runs.
+    config_forget_secrets(&vmm.config);
+    if (vmm.info.host_config) {
+        explicit_bzero(vmm.info.host_config, vmm.info.host_config_bytes);
+    }
     log_set_level(vmm.config.log_level);
     if (build(&vmm) < 0) {
         return VMM_END_FAILED;

@@ -128,6 +128,7 @@ static int apply_file(struct config *config, const char *path, bool must_exist) 
     }
     close(fd);
     result = apply(config, path, text, size, false);
+    explicit_bzero(text, size); // it may hold a key
     free(text);
     return result;
 }

@@ -58,10 +58,22 @@ static void test_every_key(void **state) {
               "\"b\",\"on_reset\":\"stop\",\"on_crash\":\"restart\",\"halt_exits\":false,\"rng\":"
               "false,\"own_chips\":true},\"console\":{\"kind\":\"serial\",\"backend\":\"stdio\"},"
               "\"serial\":{"
-              "\"backend\":\"/s\"},\"tpm\":{\"enabled\":true,\"state\":\"/t\"},\"disks\":[{"
+              "\"backend\":\"/s\"},\"tpm\":{\"enabled\":true,\"state\":\"/t\"},\"guest_state\":{"
+              "\"path\":\"/v\",\"nvme_serial\":\"gs\",\"format\":false,\"key\":"
+              "\"00112233445566778899aabbccddeeffFFEEDDCCBBAA99887766554433221100\"},\"disks\":[{"
               "\"path\":\"/d\",\"serial\":\"s\",\"read_only\":true,\"buffered\":true},{"
               "\"nvme_serial\":\"n\"}],\"host_may_set\":[\"disks\",\"guest.vps\"]}"),
         0);
+    assert_string_equal(config.state_path, "/v");
+    assert_string_equal(config.state_nvme_serial, "gs");
+    assert_false(config.state_format);
+    assert_int_equal(config.state_key_bytes, 32);
+    assert_int_equal(config.state_key[1], 0x11);
+    assert_int_equal(config.state_key[16], 0xFF);
+    assert_int_equal(config.state_key[31], 0);
+    config_forget_secrets(&config);
+    assert_int_equal(config.state_key_bytes, 0);
+    assert_int_equal(config.state_key[1], 0);
     assert_int_equal(config.log_level, 3);
     assert_int_equal(config.vps, 4);
     assert_int_equal(config.memory_bytes, 1ull << 30);
@@ -79,6 +91,7 @@ static void test_every_key(void **state) {
     assert_true(config.disks[0].read_only && config.disks[0].buffered);
     assert_string_equal(config.disks[1].nvme_serial, "n");
     assert_int_equal(config.host_path_count, 2);
+    config.state_path[0] = '\0'; // one of the two
     assert_int_equal(config_check(&config, "t.json", &error), 0);
 }
 
@@ -107,6 +120,21 @@ static void test_errors(void **state) {
     refused("{\"tpm\": {\"state\": \"a\\nb\"}}",
             "t.json:1: tpm.state: expected printable text, found byte 0x0a in it");
     refused("[]", "t.json:1: expected an object, found array");
+}
+
+/// What is wrong with a key is said without any of it.
+static void test_key_errors(void **state) {
+    (void)state;
+    refused("{\"guest_state\":{\"key\":\"abcd\"}}",
+            "t.json:1: guest_state.key: expected 64 hexadecimal digits, found 4 characters");
+    refused("{\"guest_state\":{\"key\":\""
+            "x0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}}",
+            "t.json:1: guest_state.key: expected 64 hexadecimal digits, found another character");
+    refused("{\"guest_state\":{\"key\":\""
+            "0000000000000000000000000000000000000000000000000000000000000000\"}}",
+            "t.json:1: guest_state.key: expected a key that is not all zero");
+    refused("{\"guest_state\":{\"key\":1}}",
+            "t.json:1: guest_state.key: expected a string, found uint");
 }
 
 static void test_syntax(void **state) {
@@ -194,6 +222,21 @@ static void test_check(void **state) {
     assert_string_equal(error.text,
                         "t.json: disks[0]: expected either \"path\" or \"nvme_serial\"");
     config_defaults(&config);
+    assert_int_equal(apply("{\"guest_state\":{\"path\":\"/a\",\"nvme_serial\":\"b\"}}"), 0);
+    assert_int_equal(config_check(&config, "t.json", &error), -EINVAL);
+    assert_string_equal(error.text,
+                        "t.json: guest_state: expected either \"path\" or \"nvme_serial\"");
+    config_defaults(&config);
+    config.state_key_bytes = 32;
+    assert_int_equal(config_check(&config, "t.json", &error), -EINVAL);
+    config_defaults(&config);
+    assert_int_equal(apply("{\"guest_state\":{\"nvme_serial\":\"b\"},"
+                           "\"disks\":[{\"nvme_serial\":\"b\"}]}"),
+                     0);
+    assert_int_equal(config_check(&config, "t.json", &error), -EINVAL);
+    assert_string_equal(error.text,
+                        "t.json: guest_state: this disk is one of the guest's \"disks\" too");
+    config_defaults(&config);
     memset(config.command_line, 'a', sizeof(config.command_line) - 1);
     assert_int_equal(config_check(&config, "t.json", &error), -EINVAL);
 }
@@ -254,15 +297,11 @@ static void test_shipped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_syntax),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_host),
-        cmocka_unit_test(test_host_names_no_files),
-        cmocka_unit_test(test_check),
-        cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_errors),   cmocka_unit_test(test_key_errors),
+        cmocka_unit_test(test_syntax),   cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_host),     cmocka_unit_test(test_host_names_no_files),
+        cmocka_unit_test(test_check),    cmocka_unit_test(test_schema),
         cmocka_unit_test(test_shipped),
     };
 
