@@ -4,7 +4,7 @@
 # build/deps' library; host, test and fuzz builds compile four files with a configuration of their
 # own, so the one file that includes Mbed TLS's headers must see the same configuration.
 
-LIB_SRC += $(wildcard userspace/vmgs/*.c)
+LIB_SRC += $(wildcard userspace/vmgs/*.c) $(wildcard userspace/uefi/*.c)
 
 VMGS_MBEDTLS     := gcm aes aesni block_cipher constant_time
 VMGS_MBEDTLS_CFG := -DMBEDTLS_CONFIG_FILE='"userspace/vmgs/mbedtls_config.h"'
