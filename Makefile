@@ -44,6 +44,7 @@ MUSL     := $(B)/deps/musl
 DEPS_STAMP   := $(B)/deps/.stamp
 KERNEL_STAMP := $(B)/kernel/.stamp
 GUEST_STAMP  := $(B)/guest/.stamp
+DEBIAN_STAMP := $(B)/guest/.debian-stamp
 
 # ---- sources -------------------------------------------------------------------------------------
 IGVM_SRC   := $(wildcard igvm/*.c)
@@ -86,7 +87,10 @@ $(KERNEL_STAMP): kernel/build.sh kernel/parapet.config tools/build/fetch.sh | se
 $(GUEST_STAMP): tools/build/guest.sh | setup
 	$(Q)tools/build/guest.sh
 	$(Q)touch $@
-deps: $(DEPS_STAMP) $(KERNEL_STAMP) $(GUEST_STAMP) ## fetch and build kernel, libraries and guest (cached)
+$(DEBIAN_STAMP): tools/build/debian-disk.sh $(shell find tools/build/debian-disk -type f) tools/build/fetch.sh | setup
+	$(Q)tools/build/debian-disk.sh
+	$(Q)touch $@
+deps: $(DEPS_STAMP) $(KERNEL_STAMP) $(GUEST_STAMP) $(DEBIAN_STAMP) ## fetch and build kernel, libraries and guests (cached)
 
 $(B)/gen/version.h: Makefile
 	@mkdir -p $(@D)

@@ -6,7 +6,9 @@
 # What is in the cache already is taken from there, without network.
 #
 #   fetch.sh source NAME SUITE…   upstream tarball of source package NAME: prints its path
+#   fetch.sh debian NAME SUITE…   the tarball with Debian's patches to it: prints its path
 #   fetch.sh deb NAME SUITE…      binary package, unpacked: prints the folder
+#   fetch.sh sources SUITE…       apt source lines of those suites that there is a mirror for
 #
 # The first suite that serves NAME wins. NAME may be a pattern for `deb` ('linux-source-7.*'):
 # the newest name is taken. The version taken is recorded in build/deps/VERSIONS.
@@ -123,25 +125,28 @@ download() { # URI SIZE SHA256 DEST
     mv "$part" "$4"
 }
 
-fetch_source() { # NAME SUITE…
-    local name=$1 suite line uri file size sum version dir
-    shift
+# Both tarballs of a source package are taken by the index's SHA-256, so its .dsc is not needed.
+fetch_source() { # PART NAME SUITE…: PART is orig or debian
+    local part=$1 name=$2 current=current suite line uri file size sum version dir
+    shift 2
+    [ "$part" = orig ] || current=current-$part
     for suite in "$@"; do
         dir=$CACHE/source/$suite/$name
         mkdir -p "$dir"
-        if [ ! -e "$dir/current" ]; then
+        if [ ! -e "$dir/$current" ]; then
             open_suite "$suite" || continue
             # Lines are: 'URI' FILE SIZE SHA256:SUM
             line=$(apt-get "${APT[@]}" source --print-uris --download-only --only-source "$name" 2>/dev/null \
-                | grep -E "\.orig\.tar\.[a-z0-9]+ " | head -n 1) || continue
+                | grep -E "\.$part\.tar\.[a-z0-9]+ " | head -n 1) || continue
             read -r uri file size sum <<<"$line"
             uri=${uri//\'/}
             download "$uri" "$size" "${sum#SHA256:}" "$dir/$file" || continue
             version=${file#*_}
-            printf '%s %s\n' "$file" "${version%.orig.tar.*}" >"$dir/current.part"
-            mv "$dir/current.part" "$dir/current"
+            printf '%s %s\n' "$file" "${version%".$part".tar.*}" >"$dir/$current.part"
+            mv "$dir/$current.part" "$dir/$current"
         fi
-        read -r file version <"$dir/current"
+        read -r file version <"$dir/$current"
+        [ "$part" = orig ] || name=$name-$part
         record_version "$name" "$version" "$suite"
         printf '%s\n' "$dir/$file"
         return 0
@@ -187,12 +192,23 @@ fetch_deb() { # NAME-OR-PATTERN SUITE…
         "is the mirror in /etc/apt reachable? logs: $CACHE/apt/SUITE/log/update"
 }
 
-[ $# -ge 3 ] || die fetch "usage: fetch.sh source|deb NAME SUITE…"
+# For tools that bring an apt of their own.
+print_sources() { # SUITE…
+    local suite
+    for suite in "$@"; do
+        open_suite "$suite" || continue
+        grep '^deb ' "$CACHE/apt/$suite/etc/sources.list"
+    done
+}
+
+[ $# -ge 2 ] || die fetch "usage: fetch.sh source|debian|deb NAME SUITE…, fetch.sh sources SUITE…"
 kind=$1
 shift
 lock fetch "fetch-${1//\*/_}"
 case $kind in
-source) fetch_source "$@" ;;
+source) fetch_source orig "$@" ;;
+debian) fetch_source debian "$@" ;;
 deb) fetch_deb "$@" ;;
-*) die fetch "unknown kind '$kind'" "fetch.sh source|deb NAME SUITE…" ;;
+sources) print_sources "$@" ;;
+*) die fetch "unknown kind '$kind'" "fetch.sh source|debian|deb NAME SUITE…, fetch.sh sources SUITE…" ;;
 esac
