@@ -201,3 +201,49 @@ uint64_t uefi_policy_add(struct uefi_client *c, const struct uefi_test_policy *p
 
     return uefi_policy_command(c, 3, uefi_put_policy(h + POLICY, policy));
 }
+
+// ---- an engine with a disk ----
+
+static int save(void *ctx, const uint8_t *bytes, size_t size_bytes) {
+    struct uefi_test_disk *disk = ctx;
+
+    disk->saves++;
+    if (disk->fail) {
+        return disk->fail;
+    }
+    CHECK(size_bytes <= sizeof(disk->image));
+    memcpy(disk->image, bytes, size_bytes);
+    disk->size_bytes = size_bytes;
+    return 0;
+}
+
+enum uefi_status uefi_test_auth_check(const struct uefi_auth_request *request,
+                                      struct uefi_auth_result *result) {
+    struct uefi_bytes payload = request->payload;
+
+    if (payload.size_bytes < 1 || (payload.at[0] != '+' && payload.at[0] != '-')) {
+        result->reason = "a test's";
+        return UEFI_SECURITY_VIOLATION;
+    }
+    *result = (struct uefi_auth_result){
+        .value = {.at = payload.at + 1, .size_bytes = payload.size_bytes - 1},
+        .remove = payload.at[0] == '-',
+    };
+    result->time[0] = payload.size_bytes > 1 ? payload.at[1] : 0;
+    result->digest[0] = 0xD1;
+    return UEFI_SUCCESS;
+}
+
+void uefi_fixture_start(struct uefi_fixture *f, bool from_disk) {
+    struct uefi_store_report report;
+    const struct uefi_engine_config config = {.persist = {.save = save, .ctx = &f->disk},
+                                              .auth_check = uefi_test_auth_check};
+
+    CHECK(uefi_engine_init(&f->engine, &config, f->disk.image, from_disk ? f->disk.size_bytes : 0,
+                           &report) == 0);
+    uefi_client_init(&f->client, &f->engine);
+}
+
+void uefi_fixture_stop(struct uefi_fixture *f) {
+    uefi_engine_free(&f->engine);
+}

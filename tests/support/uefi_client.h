@@ -68,3 +68,26 @@ size_t uefi_put_policy(uint8_t *out, const struct uefi_test_policy *policy);
 /// A command of the policy service with bytes of parameters behind its header already in place.
 uint64_t uefi_policy_command(struct uefi_client *c, uint32_t command, size_t bytes);
 uint64_t uefi_policy_add(struct uefi_client *c, const struct uefi_test_policy *policy);
+
+/// What the engine saved last.
+struct uefi_test_disk {
+    uint8_t image[UEFI_STORE_IMAGE_MAX_BYTES];
+    size_t size_bytes;
+    unsigned saves;
+    int fail; ///< what saving gives
+};
+
+/// A payload that begins with '+' is authentic, the rest is the value; '-' is an authentic delete;
+/// all else is refused. The time's first byte is the value's first, the digest's 0xD1.
+enum uefi_status uefi_test_auth_check(const struct uefi_auth_request *request,
+                                      struct uefi_auth_result *result);
+
+/// An engine with such authentication, its disk and a client.
+struct uefi_fixture {
+    struct uefi_engine engine;
+    struct uefi_client client;
+    struct uefi_test_disk disk;
+};
+
+void uefi_fixture_start(struct uefi_fixture *f, bool from_disk);
+void uefi_fixture_stop(struct uefi_fixture *f);
