@@ -163,7 +163,7 @@ SUPPORT_SRC := $(wildcard tests/support/*.c)
 TEST_LIB    := $(B)/test/libparapet.a
 TEST_OBJ    := $(patsubst %.c,$(B)/test/%.o,$(LIB_SRC) $(TEST_EXTRA_SRC) $(SUPPORT_SRC) $(filter-out tools/igvmtool/main.c,$(TOOL_SRC))) \
                $(B)/test/third/yyjson.o $(B)/test/third/sha512.o $(B)/test/third/platform_util.o
-TEST_LIBS   := -luring -ltpms -lcmocka -lfdt -lpthread
+TEST_LIBS   := -luring -ltpms -lcrypto -lcmocka -lfdt -lpthread
 TEST_BIN    := $(patsubst tests/%.c,$(B)/test/%,$(wildcard tests/unit/test_*.c tests/device/test_*.c))
 
 $(B)/test/%.o: %.c | $(DEPS_STAMP) $(GENERATED)

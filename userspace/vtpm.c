@@ -11,33 +11,19 @@
 #include "userspace/sandbox.h"
 #include "userspace/vtpm_engine.h"
 #include "userspace/vtpm_protocol.h"
+#include "userspace/vtpm_setup.h"
 #include "userspace/worker_crash.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define AREA "vtpm"
 
 /// libtpms keeps keys and big numbers on the stack; musl's default is 128 KiB.
 #define WORKER_STACK_BYTES (1u << 20)
-
-struct options {
-    int socket_fd;
-    int state_fd;
-    const char *state_path;
-    uint32_t uid;
-    uint32_t gid;
-    struct vtpm_engine_policy policy;
-};
 
 /// Under lock: everything but the descriptors.
 struct vtpm {
@@ -236,165 +222,7 @@ static void read_messages(struct vtpm *v) {
     }
 }
 
-// ---- set-up ----
-
-/// What libtpms, libcrypto, the C library and our own threads need; not a path, not a new
-/// descriptor, not a new thread, not executable memory.
-static int confine(const struct vtpm *v, const struct options *o) {
-    const uint32_t state_fd = (uint32_t)v->store.fd;
-    const struct sandbox_rule rules[] = {
-        SANDBOX_ALLOW(SYS_futex),
-        SANDBOX_ALLOW(SYS_clock_gettime), // where the vDSO cannot answer
-        SANDBOX_ALLOW(SYS_gettimeofday),
-        SANDBOX_ALLOW(SYS_time),
-        SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, v->socket_fd),
-        SANDBOX_ALLOW_ARG(SYS_sendto, 0, v->socket_fd),
-        SANDBOX_ALLOW_ARG(SYS_pread64, 0, state_fd),
-        SANDBOX_ALLOW_ARG(SYS_pwrite64, 0, state_fd),
-        SANDBOX_ALLOW_ARG(SYS_fdatasync, 0, state_fd),
-        SANDBOX_ALLOW(SYS_getrandom),
-        SANDBOX_ALLOW(SYS_getpid), // libcrypto: has there been a fork?
-        SANDBOX_ALLOW(SYS_gettid),
-        SANDBOX_ALLOW(SYS_getuid), // libcrypto: is the environment to be trusted?
-        SANDBOX_ALLOW(SYS_geteuid),
-        SANDBOX_ALLOW(SYS_getgid),
-        SANDBOX_ALLOW(SYS_getegid),
-        SANDBOX_ALLOW(SYS_brk),
-        SANDBOX_ALLOW_MASK(SYS_mmap, 2, PROT_EXEC, 0),
-        SANDBOX_ALLOW_MASK(SYS_mprotect, 2, PROT_EXEC, 0),
-        SANDBOX_ALLOW(SYS_munmap),
-        SANDBOX_ALLOW(SYS_mremap),
-        SANDBOX_ALLOW(SYS_madvise),
-        SANDBOX_ALLOW(SYS_rt_sigprocmask),
-        SANDBOX_ALLOW(SYS_rt_sigreturn),
-        SANDBOX_ALLOW(SYS_sigaltstack), // a sanitized build's threads end with it
-        SANDBOX_ALLOW(SYS_sched_yield),
-        SANDBOX_ALLOW(SYS_restart_syscall),
-        SANDBOX_ALLOW(SYS_write), // the log
-        SANDBOX_ALLOW(SYS_writev),
-        SANDBOX_ALLOW(SYS_exit),
-        SANDBOX_ALLOW(SYS_exit_group),
-        SANDBOX_ALLOW_ARG(SYS_tgkill, 0, getpid()), // abort()
-        // Tried by libraries and survived by them: configuration files, terminals, statistics.
-        SANDBOX_REFUSE(SYS_open, EACCES),
-        SANDBOX_REFUSE(SYS_openat, EACCES),
-        SANDBOX_REFUSE(SYS_newfstatat, EACCES),
-        SANDBOX_REFUSE(SYS_fstat, EACCES),
-        SANDBOX_REFUSE(SYS_access, EACCES),
-        SANDBOX_REFUSE(SYS_readlink, EACCES),
-        SANDBOX_REFUSE(SYS_ioctl, ENOTTY),
-        SANDBOX_REFUSE(SYS_close, EPERM),
-        SANDBOX_REFUSE(SYS_prctl, EPERM),
-        SANDBOX_REFUSE(SYS_sysinfo, EPERM),
-        SANDBOX_REFUSE(SYS_sched_getaffinity, EPERM),
-        SANDBOX_REFUSE(SYS_lseek, ESPIPE),
-    };
-    const struct sandbox_policy policy = {
-        .name = "vtpm",
-        .rules = rules,
-        .rule_count = sizeof(rules) / sizeof(rules[0]),
-        .uid = o->uid,
-        .gid = o->gid,
-#ifndef PARAPET_TEST // a sanitizer's shadow memory alone is larger
-        .max_memory_bytes = 256u << 20,
-#endif
-        .max_file_bytes = VTPM_STORE_BYTES,
-    };
-
-    return sandbox_enter(&policy);
-}
-
-/// "--name=value" -> value; NULL when it is another option.
-static const char *option(const char *arg, const char *name) {
-    size_t n = strlen(name);
-
-    return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
-}
-
-/// A decimal number up to INT_MAX; -1 when it is none.
-static int number(const char *text) {
-    char *end;
-    long value;
-
-    errno = 0;
-    value = strtol(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0' && value >= 0 && value <= INT32_MAX
-               ? (int)value
-               : -1;
-}
-
-/// -EINVAL for what is not understood.
-static int parse_option(struct options *o, const char *arg) {
-    const char *value;
-    int n;
-
-    if ((value = option(arg, "--state")) != NULL) {
-        o->state_path = value;
-        return 0;
-    }
-    if ((value = option(arg, "--create")) != NULL) {
-        o->policy.never_manufacture = strcmp(value, "never") == 0;
-        return o->policy.never_manufacture || strcmp(value, "if-blank") == 0 ? 0 : -EINVAL;
-    }
-    if ((value = option(arg, "--on-corrupt")) != NULL) {
-        o->policy.manufacture_if_corrupt = strcmp(value, "manufacture") == 0;
-        return o->policy.manufacture_if_corrupt || strcmp(value, "fail") == 0 ? 0 : -EINVAL;
-    }
-    if (strcmp(arg, "--play-firmware") == 0) {
-        o->policy.play_firmware = true;
-        return 0;
-    }
-    value = strchr(arg, '=');
-    n = value ? number(value + 1) : -1;
-    if (n < 0) {
-        return -EINVAL;
-    }
-    if (option(arg, "--socket")) {
-        o->socket_fd = n;
-    } else if (option(arg, "--state-fd")) {
-        o->state_fd = n;
-    } else if (option(arg, "--uid")) {
-        o->uid = (uint32_t)n;
-    } else if (option(arg, "--gid")) {
-        o->gid = (uint32_t)n;
-    } else {
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static int parse_options(struct options *o, int argc, char **argv) {
-    uint32_t id = geteuid() == 0 ? VTPM_DEFAULT_UID : 0;
-
-    *o = (struct options){.socket_fd = -1, .state_fd = -1, .uid = id, .gid = id};
-    for (int i = 1; i < argc; i++) {
-        if (parse_option(o, argv[i]) != 0) {
-            log_write(LOG_ERROR, AREA, "option %s is not understood", argv[i]);
-            return -EINVAL;
-        }
-    }
-    if (o->socket_fd < 0 || (o->state_fd < 0) == (o->state_path == NULL)) {
-        log_write(LOG_ERROR, AREA, "needs --socket and one of --state, --state-fd");
-        return -EINVAL;
-    }
-    return 0;
-}
-
-/// The state's descriptor, locked against a second vTPM; -errno.
-static int open_state(const struct options *o) {
-    int fd = o->state_fd;
-    int r;
-
-    if (fd < 0) {
-        fd = open(o->state_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    }
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        r = -errno;
-        log_write(LOG_ERROR, AREA, "state cannot be opened: %s", strerror(-r));
-        return r;
-    }
-    return fd;
-}
+// ---- set-up -------------------------------------------------------------------------------------
 
 static int start_worker(struct vtpm *v, pthread_t *thread) {
     pthread_attr_t attr;
@@ -416,9 +244,9 @@ static int start_worker(struct vtpm *v, pthread_t *thread) {
 
 int vtpm_main(int argc, char **argv) {
     static struct vtpm v = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
-    struct options o;
+    struct vtpm_options o;
     pthread_t thread;
-    int r = parse_options(&o, argc, argv);
+    int r = vtpm_parse_options(&o, argc, argv);
 
     if (r != 0) {
         return 1;
@@ -427,13 +255,8 @@ int vtpm_main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     worker_crash_install("vtpm", true);
-    r = open_state(&o);
-    if (r < 0) {
-        return 1;
-    }
-    r = vtpm_store_attach(&v.store, r);
+    r = vtpm_open_store(&v.store, &o);
     if (r != 0) {
-        log_write(LOG_ERROR, AREA, "state is unusable: %s", strerror(-r));
         return 1;
     }
     v.socket_fd = o.socket_fd;
@@ -448,7 +271,7 @@ int vtpm_main(int argc, char **argv) {
         log_write(LOG_ERROR, AREA, "cannot start a thread: %s", strerror(r));
         return 1;
     }
-    r = confine(&v, &o);
+    r = vtpm_confine(&v.store, &o);
     pthread_mutex_lock(&v.lock);
     v.confined = r == 0;
     v.quit = r != 0;

@@ -11,6 +11,9 @@
 //     --socket=FD          the SOCK_SEQPACKET socket (required)
 //     --state=PATH         the state file, made when absent; or
 //     --state-fd=FD        an open one (file or block device of VTPM_STORE_BYTES), read and write
+//     --vault-fd=FD        instead of both: the vault's socket (userspace/vault.h)
+//     --identity           a new TPM gets endorsement and attestation keys with certificates
+//                          (vtpm_identity.h)
 //     --create=never       do not manufacture a TPM on a blank state (default: if-blank)
 //     --on-corrupt=manufacture   keep corrupted state aside in the file and make a new TPM
 //                          (default: fail: touch nothing, answer everything by TPM_RC_FAILURE)

@@ -9,11 +9,14 @@
 
 #include "igvm/base/bytes.h"
 #include "igvm/base/log.h"
+#include "userspace/tpm_wire.h"
+#include "userspace/vtpm_identity.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <libtpms/tpm_types.h>
 
@@ -187,13 +190,42 @@ static bool provision(const uint8_t *command, size_t command_bytes, bool is_allo
            (!is_allocate || (n > 14 && response[14] == 1));
 }
 
-static int manufacture(struct vtpm_store *store) {
+static size_t run_for_platform(const uint8_t *command, size_t command_bytes, uint8_t *response,
+                               size_t capacity_bytes) {
+    return run(0, command, command_bytes, response, capacity_bytes);
+}
+
+/// TPM2_HierarchyChangeAuth (24.8): the platform hierarchy gets a random password that nobody
+/// keeps, until the next power-on. Firmware does this before it lets anybody else run.
+static bool close_platform(void) {
+    struct tpm_wire w;
+    uint8_t secret[32], response[TPM_IO_BYTES];
+    size_t n;
+
+    if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret)) {
+        return false;
+    }
+    tpm_wire_begin(&w, TPM_ST_SESSIONS, 0x129);
+    tpm_wire_put(&w, TPM_RH_PLATFORM, 4);
+    tpm_wire_put_password(&w, 1);
+    tpm_wire_put_2b(&w, secret, sizeof(secret));
+    explicit_bzero(secret, sizeof(secret));
+    if (!tpm_wire_end(&w)) {
+        return false;
+    }
+    n = run(0, w.bytes, w.size_bytes, response, sizeof(response));
+    explicit_bzero(&w, sizeof(w));
+    return n >= TPM_HEADER_BYTES && load_be32(response + 6) == 0;
+}
+
+static int manufacture(struct vtpm_store *store, bool with_identity) {
     int r = -EIO;
 
     engine.manufacturing = true;
     if (TPMLIB_MainInit() == TPM_SUCCESS) {
         if (provision(cmd_startup, sizeof(cmd_startup), false) &&
             provision(cmd_pcr_allocate, sizeof(cmd_pcr_allocate), true) &&
+            (!with_identity || vtpm_identity_make(run_for_platform) == 0) &&
             provision(cmd_shutdown, sizeof(cmd_shutdown), false)) {
             r = 0;
         }
@@ -235,7 +267,7 @@ static int make_good(struct vtpm_store *store, const struct vtpm_engine_policy *
         log_write(LOG_WARN, AREA, "corrupted state is kept aside; keys sealed to it are lost");
     }
     if (store->kind == VTPM_STORE_BLANK) {
-        return policy->never_manufacture ? -ENOENT : manufacture(store);
+        return policy->never_manufacture ? -ENOENT : manufacture(store, policy->make_identity);
     }
     return 0;
 }
@@ -251,9 +283,13 @@ static int power_on(void) {
     if (TPMLIB_MainInit() != TPM_SUCCESS) {
         return fail(-EIO);
     }
-    if (engine.plays_firmware && (!provision(cmd_startup, sizeof(cmd_startup), false) ||
-                                  !provision(cmd_self_test, sizeof(cmd_self_test), false))) {
-        log_write(LOG_ERROR, AREA, "the TPM's self-test failed");
+    if (engine.plays_firmware) {
+        if (!provision(cmd_startup, sizeof(cmd_startup), false) ||
+            !provision(cmd_self_test, sizeof(cmd_self_test), false)) {
+            log_write(LOG_ERROR, AREA, "the TPM's self-test failed");
+        } else if (!close_platform()) {
+            return fail(-EIO); // the guest would own it
+        }
     }
     engine.fresh = true;
     return 0;

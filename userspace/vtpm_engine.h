@@ -16,6 +16,7 @@ struct vtpm_engine_policy {
     /// Startup(CLEAR) and a full self-test at every power-on, as firmware does them, for a guest
     /// that is booted without any: it need not wait for the self-test then.
     bool play_firmware;
+    bool make_identity; ///< a new TPM gets keys and certificates: vtpm_identity.h
 };
 
 /// Loads the TPM from its store or manufactures one (PCR banks SHA-256 and SHA-384). 0, or -errno:

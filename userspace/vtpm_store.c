@@ -7,6 +7,7 @@
 
 #include "igvm/base/bytes.h"
 #include "igvm/base/log.h"
+#include "userspace/vtpm_vault.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -211,11 +212,19 @@ static void judge(struct vtpm_store *store, const struct vtpm_slot slots[static 
     payloads[newest] = NULL;
 }
 
+void vtpm_store_attach_vault(struct vtpm_store *store, int fd) {
+    *store =
+        (struct vtpm_store){.fd = fd, .in_vault = true, .usable = true, .kind = VTPM_STORE_CORRUPT};
+}
+
 int vtpm_store_load(struct vtpm_store *store) {
     struct vtpm_slot slots[2];
     uint8_t *payloads[2] = {NULL, NULL};
     int r = 0;
 
+    if (store->in_vault) {
+        return vtpm_vault_load(store);
+    }
     for (unsigned i = 0; i < 2 && r == 0; i++) {
         r = read_slot(store->fd, i, &slots[i], &payloads[i]);
     }
@@ -231,10 +240,27 @@ int vtpm_store_load(struct vtpm_store *store) {
 
 // ---- writing ------------------------------------------------------------------------------------
 
-int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t size_bytes) {
+/// Payload, sync, header, sync, in the slot that does not hold the newest state.
+static int write_slot(const struct vtpm_store *store, const uint8_t *bytes, uint32_t size_bytes) {
     struct vtpm_slot_header h = {0};
     uint64_t sequence = store->sequence + 1;
     uint64_t off = (sequence & 1) ? 0 : VTPM_SLOT_BYTES;
+    int r;
+
+    store_le64(h.magic, VTPM_SLOT_MAGIC);
+    store_le32(h.version, VTPM_SLOT_VERSION);
+    store_le32(h.size, size_bytes);
+    store_le64(h.sequence, sequence);
+    store_le64(h.payload_crc, vtpm_crc64(bytes, size_bytes));
+    store_le64(h.header_crc,
+               vtpm_crc64((const uint8_t *)&h, offsetof(struct vtpm_slot_header, header_crc)));
+    r = write_at(store->fd, bytes, size_bytes, off + VTPM_SLOT_HEADER_BYTES);
+    r = r == 0 ? sync_data(store->fd) : r;
+    r = r == 0 ? write_at(store->fd, (const uint8_t *)&h, sizeof(h), off) : r;
+    return r == 0 ? sync_data(store->fd) : r;
+}
+
+int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t size_bytes) {
     uint8_t *copy;
     int r;
 
@@ -249,17 +275,8 @@ int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t si
         return -ENOMEM;
     }
     memcpy(copy, bytes, size_bytes);
-    store_le64(h.magic, VTPM_SLOT_MAGIC);
-    store_le32(h.version, VTPM_SLOT_VERSION);
-    store_le32(h.size, size_bytes);
-    store_le64(h.sequence, sequence);
-    store_le64(h.payload_crc, vtpm_crc64(copy, size_bytes));
-    store_le64(h.header_crc,
-               vtpm_crc64((const uint8_t *)&h, offsetof(struct vtpm_slot_header, header_crc)));
-    r = write_at(store->fd, copy, size_bytes, off + VTPM_SLOT_HEADER_BYTES);
-    r = r == 0 ? sync_data(store->fd) : r;
-    r = r == 0 ? write_at(store->fd, (const uint8_t *)&h, sizeof(h), off) : r;
-    r = r == 0 ? sync_data(store->fd) : r;
+    r = store->in_vault ? vtpm_vault_write(store->fd, copy, size_bytes)
+                        : write_slot(store, copy, size_bytes);
     if (r != 0) {
         free(copy); // this slot may be torn now; the next write goes to it again
         return r;
@@ -267,7 +284,7 @@ int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t si
     free(store->payload);
     store->payload = copy;
     store->payload_bytes = size_bytes;
-    store->sequence = sequence;
+    store->sequence++;
     store->kind = VTPM_STORE_GOOD;
     return 0;
 }
@@ -275,8 +292,14 @@ int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t si
 int vtpm_store_set_aside(struct vtpm_store *store) {
     static const uint8_t zero[sizeof(struct vtpm_slot_header)];
     uint8_t mark[sizeof(aside_mark)];
-    uint8_t *slots = malloc(VTPM_ASIDE_OFF);
-    int r = slots == NULL ? -ENOMEM : read_at(store->fd, mark, sizeof(mark), ASIDE_MARK_OFF);
+    uint8_t *slots;
+    int r;
+
+    if (store->in_vault) {
+        return -EOPNOTSUPP;
+    }
+    slots = malloc(VTPM_ASIDE_OFF);
+    r = slots == NULL ? -ENOMEM : read_at(store->fd, mark, sizeof(mark), ASIDE_MARK_OFF);
 
     if (r == 0 && (store->too_large || memcmp(mark, aside_mark, sizeof(mark)) == 0)) {
         r = store->too_large ? -EFBIG : -EEXIST;

@@ -58,7 +58,8 @@ struct vtpm_slot {
 enum vtpm_store_kind { VTPM_STORE_BLANK, VTPM_STORE_GOOD, VTPM_STORE_CORRUPT };
 
 struct vtpm_store {
-    int fd;
+    int fd;        ///< of the file or device, or the vault's socket
+    bool in_vault; ///< the state is a file of the guest state instead: userspace/vtpm_vault.h
     enum vtpm_store_kind kind;
     bool usable;       ///< has the size of a store
     bool too_large;    ///< a file longer than VTPM_STORE_BYTES: not ours, never touched
@@ -79,6 +80,9 @@ uint64_t vtpm_crc64(const uint8_t *bytes, size_t size_bytes);
 /// VTPM_STORE_BYTES), not at its contents: before the sandbox. fd is borrowed. 0 or -errno.
 int vtpm_store_attach(struct vtpm_store *store, int fd);
 
+/// The state is the file that the vault serves on this socket; nothing is asked yet.
+void vtpm_store_attach_vault(struct vtpm_store *store, int fd);
+
 /// Reads and judges the contents; in the sandbox. 0 and store->kind; -errno when it cannot be read
 /// or has no memory.
 int vtpm_store_load(struct vtpm_store *store);
@@ -88,7 +92,8 @@ int vtpm_store_load(struct vtpm_store *store);
 int vtpm_store_write(struct vtpm_store *store, const uint8_t *bytes, uint32_t size_bytes);
 
 /// Copies a corrupted store's slots to its aside area and blanks them. -EEXIST when an earlier
-/// corruption is still kept there, -EFBIG when the file is longer than a store: nothing is touched.
+/// corruption is still kept there, -EFBIG when the file is longer than a store, -EOPNOTSUPP in the
+/// vault: nothing is touched.
 int vtpm_store_set_aside(struct vtpm_store *store);
 
 void vtpm_store_close(struct vtpm_store *store);

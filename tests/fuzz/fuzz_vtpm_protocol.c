@@ -8,7 +8,7 @@
 #include "tests/support/fake_machine.h"
 #include "userspace/vtpm_client.h"
 #include "userspace/vtpm_protocol.h"
-#include "userspace/vtpm_store.h"
+#include "userspace/vtpm_vault.h"
 
 #include <string.h>
 
@@ -48,6 +48,24 @@ static void slots(const uint8_t *data, size_t size) {
     newest = vtpm_slots_judge(both);
     CHECK(newest < 0 || (newest < 2 && both[newest].kind == VTPM_SLOT_WHOLE &&
                          both[newest].sequence > both[!newest].sequence));
+}
+
+/// The file in the guest state; the fuzzer does not guess checksums here either.
+static void blob(const uint8_t *data, size_t size) {
+    static uint8_t file[512];
+    size_t payload_bytes = 0;
+
+    if (size < sizeof(struct vtpm_blob_header) || size > sizeof(file)) {
+        return;
+    }
+    memcpy(file, data, size);
+    if (data[0] & 1) {
+        store_le64(file, VTPM_BLOB_MAGIC);
+        store_le64(file + 16, vtpm_crc64(file + 32, size - 32));
+    }
+    if (vtpm_blob_parse(file, size, &payload_bytes) == 0) {
+        CHECK(payload_bytes + sizeof(struct vtpm_blob_header) == size && payload_bytes > 0);
+    }
 }
 
 struct owner {
@@ -128,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     parse(data, size, VTPM_TO_PROCESS);
     parse(data, size, VTPM_TO_CLIENT);
     slots(data, size);
+    blob(data, size);
     hostile_process(data, size);
     return 0;
 }

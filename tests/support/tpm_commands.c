@@ -168,9 +168,14 @@ struct tpm_command tpm_nv_define(uint32_t index, uint16_t size_bytes) {
 }
 
 struct tpm_command tpm_nv_write(uint32_t index, const void *bytes, uint16_t size_bytes) {
+    return tpm_nv_write_as(index, index, bytes, size_bytes);
+}
+
+struct tpm_command tpm_nv_write_as(uint32_t hierarchy, uint32_t index, const void *bytes,
+                                   uint16_t size_bytes) {
     struct tpm_command c = begin(SESSIONS, 0x137);
 
-    put(&c, index, 4);
+    put(&c, hierarchy, 4);
     put(&c, index, 4);
     put_password(&c);
     put(&c, size_bytes, 2);
@@ -181,13 +186,68 @@ struct tpm_command tpm_nv_write(uint32_t index, const void *bytes, uint16_t size
 }
 
 struct tpm_command tpm_nv_read(uint32_t index, uint16_t size_bytes) {
+    return tpm_nv_read_at(index, size_bytes, 0);
+}
+
+struct tpm_command tpm_nv_read_at(uint32_t index, uint16_t size_bytes, uint16_t off) {
     struct tpm_command c = begin(SESSIONS, 0x14E);
 
     put(&c, index, 4);
     put(&c, index, 4);
     put_password(&c);
     put(&c, size_bytes, 2);
+    put(&c, off, 2);
+    return end(c);
+}
+
+struct tpm_command tpm_nv_read_public(uint32_t index) {
+    struct tpm_command c = begin(NO_SESSIONS, 0x169);
+
+    put(&c, index, 4);
+    return end(c);
+}
+
+struct tpm_command tpm_nv_undefine(uint32_t hierarchy, uint32_t index) {
+    struct tpm_command c = begin(SESSIONS, 0x122);
+
+    put(&c, hierarchy, 4);
+    put(&c, index, 4);
+    put_password(&c);
+    return end(c);
+}
+
+struct tpm_command tpm_read_public(uint32_t handle) {
+    struct tpm_command c = begin(NO_SESSIONS, 0x173);
+
+    put(&c, handle, 4);
+    return end(c);
+}
+
+struct tpm_command tpm_read_clock(void) {
+    return end(begin(NO_SESSIONS, 0x181));
+}
+
+struct tpm_command tpm_change_auth(uint32_t hierarchy) {
+    struct tpm_command c = begin(SESSIONS, 0x129);
+
+    put(&c, hierarchy, 4);
+    put_password(&c);
     put(&c, 0, 2);
+    return end(c);
+}
+
+struct tpm_command tpm_quote(uint32_t handle, uint16_t alg) {
+    struct tpm_command c = begin(SESSIONS, 0x158);
+
+    put(&c, handle, 4);
+    put_password(&c);
+    put(&c, 4, 2); // qualifying data
+    put(&c, 0x6E6F6E63, 4);
+    put(&c, 0x0010, 2); // the key's scheme
+    put(&c, 1, 4);
+    put(&c, alg, 2);
+    put(&c, 3, 1);
+    put(&c, 0xFF0000, 3);
     return end(c);
 }
 

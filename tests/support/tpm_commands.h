@@ -28,5 +28,16 @@ struct tpm_command tpm_nv_define(uint32_t index, uint16_t size_bytes);
 struct tpm_command tpm_nv_write(uint32_t index, const void *bytes, uint16_t size_bytes);
 struct tpm_command tpm_nv_read(uint32_t index, uint16_t size_bytes);
 
+struct tpm_command tpm_nv_read_at(uint32_t index, uint16_t size_bytes, uint16_t off);
+struct tpm_command tpm_nv_read_public(uint32_t index);
+struct tpm_command tpm_nv_write_as(uint32_t hierarchy, uint32_t index, const void *bytes,
+                                   uint16_t size_bytes);
+struct tpm_command tpm_nv_undefine(uint32_t hierarchy, uint32_t index);
+struct tpm_command tpm_read_public(uint32_t handle);
+struct tpm_command tpm_read_clock(void);
+struct tpm_command tpm_change_auth(uint32_t hierarchy); ///< from the empty password to the same
+/// Of PCRs 0 to 7, by the key's own scheme.
+struct tpm_command tpm_quote(uint32_t handle, uint16_t alg);
+
 /// Response code of a response; UINT32_MAX when it is none.
 uint32_t tpm_rc(const uint8_t *response, size_t size_bytes);
