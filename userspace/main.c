@@ -5,6 +5,7 @@
 #include "userspace/ctl.h"
 #include "userspace/init.h"
 #include "userspace/supervisor.h"
+#include "userspace/uefi_vars.h"
 #include "userspace/vault.h"
 #include "userspace/vmm.h"
 #include "userspace/vtpm.h"
@@ -31,6 +32,7 @@ static const struct program {
     {"supervisor", "starts and watches the workers", supervisor_main},
     {"vmm", "runs a guest (on any Linux host with /dev/kvm too)", vmm_main},
     {"vtpm", "the TPM process", vtpm_main},
+    {"uefi-vars", "the UEFI variable process", uefi_vars_main},
     {"vault", "the guest state's disk", vault_main},
     {"ctl", "talks to a running vmm: inspect, power-button, reset, stop, …", ctl_main},
     {"version", "prints the version", version_main},
