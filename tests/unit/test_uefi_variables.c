@@ -220,6 +220,7 @@ static void names_in_order(void **state) {
     struct uefi_fixture *f = *state;
     struct uefi_client *c = &f->client;
 
+    uefi_store_clear(&f->engine.store); // Secure Boot's state too
     assert_int_equal(uefi_next(c, 64), UEFI_NOT_FOUND);
     assert_int_equal(SET("First", NV | BS, "1"), UEFI_SUCCESS);
     assert_int_equal(SET("Second", NV | BS | RT, "2"), UEFI_SUCCESS);
@@ -260,6 +261,7 @@ static void next_into_too_small_a_buffer(void **state) {
     struct uefi_fixture *f = *state;
     struct uefi_client *c = &f->client;
 
+    uefi_store_clear(&f->engine.store); // Secure Boot's state too
     assert_int_equal(SET("LongName", NV | BS, "1"), UEFI_SUCCESS);
     for (unsigned room = 2; room < 18; room++) { // odd sizes too
         assert_int_equal(uefi_next(c, room), UEFI_BUFFER_TOO_SMALL);

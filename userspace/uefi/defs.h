@@ -58,9 +58,8 @@ static inline bool uefi_guid_equal(const struct uefi_guid *a, const struct uefi_
 #define UEFI_GUID(a_, b_, c_, ...)                                                                 \
     {                                                                                              \
         {                                                                                          \
-            (uint8_t)(a_), (uint8_t)((a_) >> 8), (uint8_t)((a_) >> 16), (uint8_t)((a_) >> 24),     \
-                (uint8_t)(b_), (uint8_t)((b_) >> 8), (uint8_t)(c_), (uint8_t)((c_) >> 8),          \
-                __VA_ARGS__                                                                        \
+            (a_) & 0xFFu, (a_) >> 8 & 0xFFu, (a_) >> 16 & 0xFFu, (a_) >> 24 & 0xFFu, (b_)&0xFFu,   \
+                (b_) >> 8 & 0xFFu, (c_)&0xFFu, (c_) >> 8 & 0xFFu, __VA_ARGS__                      \
         }                                                                                          \
     }
 
