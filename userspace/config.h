@@ -22,6 +22,7 @@
 
 enum config_console { CONFIG_CONSOLE_NONE, CONFIG_CONSOLE_VIRTIO, CONFIG_CONSOLE_SERIAL };
 enum config_on_reset { CONFIG_RESET_RESTART, CONFIG_RESET_STOP };
+enum config_boot { CONFIG_BOOT_LINUX, CONFIG_BOOT_UEFI };
 enum config_on_crash { CONFIG_CRASH_STOP, CONFIG_CRASH_RESTART };
 
 /// One disk of the guest: a path, or an NVMe controller found by its serial number.
@@ -36,9 +37,12 @@ struct config_disk {
 struct config {
     uint32_t log_level; ///< enum log_level
     // guest
-    uint32_t vps;                   ///< 0: one per processor of VTL2
-    uint64_t memory_bytes;          ///< 0: all there is
-    char kernel[CONFIG_PATH_BYTES]; ///< a file; empty: the image's payload
+    uint32_t vps;                     ///< 0: one per processor of VTL2
+    uint64_t memory_bytes;            ///< 0: all there is
+    uint32_t boot;                    ///< enum config_boot
+    char firmware[CONFIG_PATH_BYTES]; ///< a file; empty: the image's payload
+    bool firmware_log;                ///< debug console, to the log at level debug
+    char kernel[CONFIG_PATH_BYTES];   ///< a file; empty: the image's payload
     char initrd[CONFIG_PATH_BYTES];
     char command_line[CONFIG_CMDLINE_BYTES];
     char command_line_append[CONFIG_CMDLINE_BYTES];

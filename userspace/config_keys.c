@@ -32,6 +32,7 @@
 
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL};
 static const char *const console_names[] = {"none", "virtio", "serial", NULL};
+static const char *const boot_names[] = {"linux", "uefi", NULL};
 static const char *const reset_names[] = {"restart", "stop", NULL};
 static const char *const crash_names[] = {"stop", "restart", NULL};
 
@@ -42,6 +43,9 @@ static const struct config_key guest_keys[] = {
      .off = offsetof(struct config, memory_bytes),
      .min = MIN_MEMORY_BYTES,
      .max = MAX_MEMORY_BYTES},
+    ENUM("boot", boot, boot_names),
+    TEXT("firmware", struct config, firmware),
+    BOOL("firmware_log", struct config, firmware_log),
     TEXT("kernel", struct config, kernel),
     TEXT("initrd", struct config, initrd),
     TEXT("command_line", struct config, command_line),

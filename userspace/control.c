@@ -7,6 +7,7 @@
 #include "igvm/base/log.h"
 #include "userspace/inspect.h"
 #include "userspace/machine_state.h"
+#include "userspace/supervisor.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -261,31 +262,41 @@ void control_close(struct control *c) {
     }
 }
 
-void control_renew_vtpm(struct control *c, int supervisor_fd) {
-    struct machine *machine = c->machine;
+int control_ask_service(int supervisor_fd, char service) {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } space;
-    char byte = 't';
+    char byte = service;
     struct iovec iov = {.iov_base = &byte, .iov_len = 1};
     struct msghdr message = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space)};
     const struct cmsghdr *header;
     int fd;
 
-    if (!machine->has_tpm || supervisor_fd < 0 || !vtpm_client_is_dead(&machine->vtpm)) {
-        return;
-    }
     if (send(supervisor_fd, &byte, 1, MSG_NOSIGNAL) != 1 ||
         recvmsg(supervisor_fd, &message, MSG_CMSG_CLOEXEC) != 1) {
-        log_write(LOG_WARN, "vtpm", "the supervisor gives no new vTPM: %s", strerror(errno));
-        return;
+        log_write(LOG_WARN, "vmm", "the supervisor does not answer: %s", strerror(errno));
+        return -EIO;
     }
     header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
         header->cmsg_len == CMSG_LEN(sizeof(int))) {
         memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+        return fd;
+    }
+    return -ENOENT;
+}
+
+void control_renew_vtpm(struct control *c, int supervisor_fd) {
+    struct machine *machine = c->machine;
+    int fd;
+
+    if (!machine->has_tpm || supervisor_fd < 0 || !vtpm_client_is_dead(&machine->vtpm)) {
+        return;
+    }
+    fd = control_ask_service(supervisor_fd, SUPERVISOR_VTPM);
+    if (fd >= 0) {
         vtpm_client_attach(&machine->vtpm, fd);
         log_write(LOG_INFO, "vtpm", "a new vTPM serves the restarted guest");
     }

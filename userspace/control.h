@@ -24,5 +24,8 @@ void control_serve(struct control *control);
 
 void control_close(struct control *control);
 
+/// Asks the supervisor for a new service (SUPERVISOR_VTPM, …): its socket, -ENOENT or -EIO.
+int control_ask_service(int supervisor_fd, char service);
+
 /// Asks the supervisor for a fresh vTPM when the old one is dead; for a guest reset.
 void control_renew_vtpm(struct control *control, int supervisor_fd);

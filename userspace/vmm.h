@@ -6,6 +6,7 @@
 //     --kernel=FILE --initrd=FILE --append=TEXT --memory=SIZE --vps=N   override the configuration
 //     --control=PATH    the control socket (default: none)
 //     --vtpm-fd=FD      socket of the vTPM process
+//     --uefi-vars-fd=FD socket of the UEFI variables' process
 //     --supervisor-fd=FD  socket of the supervisor: asks for a new vTPM at a guest reset
 //     --confine         drop privileges before the guest starts
 #pragma once

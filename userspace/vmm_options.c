@@ -33,6 +33,7 @@ int vmm_parse_options(int argc, char **argv, struct vmm_options *out) {
         {"vps", required_argument, NULL, 'v'},
         {"control", required_argument, NULL, 's'},
         {"vtpm-fd", required_argument, NULL, 't'},
+        {"uefi-vars-fd", required_argument, NULL, 'f'},
         {"supervisor-fd", required_argument, NULL, 'u'},
         {"confine", no_argument, NULL, 'x'},
         {NULL, 0, NULL, 0},
@@ -40,9 +41,9 @@ int vmm_parse_options(int argc, char **argv, struct vmm_options *out) {
     long number = 0;
     int option;
 
-    *out = (struct vmm_options){.vtpm_fd = -1, .supervisor_fd = -1};
+    *out = (struct vmm_options){.vtpm_fd = -1, .uefi_vars_fd = -1, .supervisor_fd = -1};
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        bool is_number = strchr("vtu", option) != NULL;
+        bool is_number = strchr("vtfu", option) != NULL;
 
         if (is_number && !parse_number(optarg, 65535, &number)) {
             fprintf(stderr, "parapet vmm: expected a number, found \"%s\"\n", optarg);
@@ -72,6 +73,9 @@ int vmm_parse_options(int argc, char **argv, struct vmm_options *out) {
             break;
         case 't':
             out->vtpm_fd = (int)number;
+            break;
+        case 'f':
+            out->uefi_vars_fd = (int)number;
             break;
         case 'u':
             out->supervisor_fd = (int)number;

@@ -13,7 +13,7 @@ struct vmm_options {
     const char *kernel, *initrd, *append, *memory;
     uint32_t vps;
     const char *control_path;
-    int vtpm_fd, supervisor_fd;
+    int vtpm_fd, uefi_vars_fd, supervisor_fd;
     bool confine;
 };
 

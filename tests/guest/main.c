@@ -149,6 +149,7 @@ static const struct {
     {"tpm-extend", cmd_tpm_extend},
     {"tpm-fresh", cmd_tpm_fresh},
     {"tpm-garbage", cmd_tpm_garbage},
+    {"tpm-state", cmd_tpm_state},
     {"disk", cmd_disk},
     {"disk-pattern", cmd_disk_pattern},
     {"disk-readonly", cmd_disk_readonly},

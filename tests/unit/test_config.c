@@ -40,6 +40,8 @@ static void test_defaults(void **state) {
     config_defaults(&config);
     assert_int_equal(apply("{}"), 0);
     assert_int_equal(config.vps, 0);
+    assert_int_equal(config.boot, CONFIG_BOOT_LINUX);
+    assert_false(config.firmware_log);
     assert_int_equal(config.console, CONFIG_CONSOLE_VIRTIO);
     assert_string_equal(config.console_backend, "/dev/hvc0");
     assert_true(config.rng);
@@ -54,7 +56,8 @@ static void test_every_key(void **state) {
     config_defaults(&config);
     assert_int_equal(
         apply("{\"$schema\":\"x\",\"log_level\":\"debug\",\"guest\":{\"vps\":4,\"memory\":\"1G\","
-              "\"kernel\":\"k\",\"initrd\":\"i\",\"command_line\":\"a\",\"command_line_append\":"
+              "\"boot\":\"uefi\",\"firmware\":\"f\",\"firmware_log\":true,\"kernel\":\"k\","
+              "\"initrd\":\"i\",\"command_line\":\"a\",\"command_line_append\":"
               "\"b\",\"on_reset\":\"stop\",\"on_crash\":\"restart\",\"halt_exits\":false,\"rng\":"
               "false,\"own_chips\":true},\"console\":{\"kind\":\"serial\",\"backend\":\"stdio\"},"
               "\"serial\":{"
@@ -77,6 +80,9 @@ static void test_every_key(void **state) {
     assert_int_equal(config.log_level, 3);
     assert_int_equal(config.vps, 4);
     assert_int_equal(config.memory_bytes, 1ull << 30);
+    assert_int_equal(config.boot, CONFIG_BOOT_UEFI);
+    assert_string_equal(config.firmware, "f");
+    assert_true(config.firmware_log);
     assert_string_equal(config.kernel, "k");
     assert_string_equal(config.command_line_append, "b");
     assert_int_equal(config.on_reset, CONFIG_RESET_STOP);

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The guest state disk: a TPM that lasts over power cycles of the machine, the wrong key, a damaged
+# disk. What is refused is left as it is, and the guest runs on without a TPM.
+# platforms: native vsm
+. "$(dirname "$0")/lib.sh"
+
+STATE=$dir/state.img
+KEY=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+OTHER=${KEY/0011/0012}
+VMGSTOOL=$top/build/host/vmgstool
+truncate -s 4M "$STATE"
+qemu_disks+=(-drive "if=none,id=state,format=raw,file=$STATE" -device nvme,drive=state,serial=state)
+
+# boot KEY: a machine whose guest state has this key ("": none).
+boot() {
+    local key=${1:+, \"key\": \"$1\"}
+    cat >"$dir/host.json" <<JSON
+{
+  "guest": {"command_line_append": "parapet.test=ask"},
+  "guest_state": {"nvme_serial": "state"$key}
+}
+JSON
+    start_machine
+}
+
+last_ek() {
+    grep '^PT ek' "$dir/console.log" | tail -n 1 || true
+}
+
+boot "$KEY"
+guest_ready
+guest_test tpm
+guest_test tpm-state write
+first=$(last_ek)
+# A restart of the guest is a TPM reset, not another TPM.
+guest_start reboot
+guest_ready after-reboot
+guest_test tpm-state check
+guest_poweroff
+
+boot "$KEY"
+guest_ready second-power-on
+guest_test tpm-state check
+second=$(last_ek)
+if [ -n "$first" ] && [ "$first" = "$second" ]; then
+    result pass same-ek "${first#PT ek }"
+else
+    result fail same-ek "first power-on '$first', second '$second'"
+fi
+guest_poweroff poweroff-again
+
+printf '%s' "$KEY" | sed 's/../\\x&/g' | xargs -0 printf '%b' >"$dir/key"
+if "$VMGSTOOL" check "$STATE" --key "$dir/key" >"$dir/check.log" 2>&1 &&
+    ! grep -q "$KEY" "$dir"/vtl2.log; then
+    result pass state-is-sound
+else
+    result fail state-is-sound "$(tail -n 1 "$dir/check.log")"
+fi
+
+# refused NAME KEY REGEX: the log says why, there is no TPM, the guest runs, the disk is untouched.
+refused() {
+    cp "$STATE" "$dir/before.img"
+    boot "$2"
+    guest_ready "$1-boots"
+    if wait_vtl2 "$3" 10; then
+        result pass "$1-told"
+    else
+        result fail "$1-told" "$(grep -m 1 vault "$dir/vtl2.log" | cut -c1-150)"
+    fi
+    guest_poweroff "$1-poweroff"
+    if cmp -s "$STATE" "$dir/before.img"; then
+        result pass "$1-untouched"
+    else
+        result fail "$1-untouched" 'the disk has changed'
+    fi
+}
+refused wrong-key "$OTHER" 'vault: the guest state is refused.*the key is wrong'
+refused no-key '' 'vault: the guest state is refused.*it is encrypted, and there is no key'
+dd if=/dev/urandom of="$STATE" bs=4096 count=2 conv=notrunc status=none
+refused damaged "$KEY" 'vault: the guest state is refused.*damaged, or none of ours'
