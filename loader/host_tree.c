@@ -59,24 +59,44 @@ static const char *read_parapet_host(const void *blob, int node, struct host_tre
     return NULL;
 }
 
-static uint32_t count_cpus(const void *blob) {
+/// The APIC ID of the CPU that is number out->cpu_count. False: none, or another one's.
+static bool read_apic_id(const void *blob, int node, struct host_tree *out) {
+    int length;
+    const void *value = property(blob, node, "reg", &length);
+    uint32_t id;
+
+    if (value == NULL || length != sizeof(id) || out->cpu_count >= HOST_TREE_MAX_APIC_IDS) {
+        return false;
+    }
+    id = load_be32(value);
+    for (uint32_t i = 0; i < out->cpu_count; i++) {
+        if (out->apic_ids[i] == id) {
+            return false;
+        }
+    }
+    out->apic_ids[out->cpu_count] = id;
+    return true;
+}
+
+static void read_cpus(const void *blob, struct host_tree *out) {
     int cpus = fdt_path_offset(blob, "/cpus");
-    uint32_t count = 0;
     int node, seen = 0;
 
     if (cpus < 0) {
-        return 0;
+        return;
     }
+    out->has_apic_ids = true;
     fdt_for_each_subnode(node, blob, cpus) {
         const char *name = fdt_get_name(blob, node, NULL);
 
         if (++seen > MAX_CPU_NODES) {
             break;
         }
-        count +=
-            name != NULL && strncmp(name, "cpu", 3) == 0 && (name[3] == '\0' || name[3] == '@');
+        if (name != NULL && strncmp(name, "cpu", 3) == 0 && (name[3] == '\0' || name[3] == '@')) {
+            out->has_apic_ids = out->has_apic_ids && read_apic_id(blob, node, out);
+            out->cpu_count++;
+        }
     }
-    return count;
 }
 
 static bool all_zero(const uint8_t *bytes, size_t count) {
@@ -103,7 +123,7 @@ int host_tree_read(const void *blob, size_t size_bytes, struct host_tree *out, c
         *why = "host's device tree is not well-formed";
         return -EINVAL;
     }
-    out->cpu_count = count_cpus(blob);
+    read_cpus(blob, out);
     node = fdt_path_offset(blob, "/parapet-host");
     if (node >= 0) {
         const char *fault = read_parapet_host(blob, node, out);

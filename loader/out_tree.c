@@ -102,8 +102,8 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
 }
 
 /// What Linux without ACPI needs to find its processors, in the root node; of_have_populated_dt()
-/// looks for the root's "compatible". APIC ids are VP indices.
-static int put_cpus(void *fdt, uint32_t vp_count) {
+/// looks for the root's "compatible".
+static int put_cpus(void *fdt, const struct out_tree_spec *spec) {
     char name[16] = "cpu@";
     int rc;
 
@@ -113,19 +113,20 @@ static int put_cpus(void *fdt, uint32_t vp_count) {
         (rc = fdt_property_u32(fdt, "#size-cells", 0)) != 0) {
         return rc;
     }
-    for (uint32_t i = 0; i < vp_count; i++) {
+    for (uint32_t i = 0; i < spec->vp_count; i++) {
         static const char digits[] = "0123456789abcdef";
+        uint32_t id = spec->apic_ids != NULL ? spec->apic_ids[i] : i;
         size_t length = 4;
 
         for (int shift = 28; shift >= 0; shift -= 4) {
-            if ((i >> shift) != 0 || shift == 0) {
-                name[length++] = digits[i >> shift & 0xf];
+            if ((id >> shift) != 0 || shift == 0) {
+                name[length++] = digits[id >> shift & 0xf];
             }
         }
         name[length] = '\0';
         if ((rc = fdt_begin_node(fdt, name)) != 0 ||
             (rc = fdt_property_string(fdt, "device_type", "cpu")) != 0 ||
-            (rc = fdt_property_u32(fdt, "reg", i)) != 0 ||
+            (rc = fdt_property_u32(fdt, "reg", id)) != 0 ||
             (rc = fdt_property_string(fdt, "status", "okay")) != 0 ||
             (rc = fdt_end_node(fdt)) != 0) {
             return rc;
@@ -142,7 +143,7 @@ int out_tree_build(void *out, size_t size_bytes, const struct out_tree_spec *spe
     if (fdt_create(out, (int)size_bytes) != 0 || fdt_finish_reservemap(out) != 0 ||
         fdt_begin_node(out, "") != 0 || fdt_property_u32(out, "#address-cells", 2) != 0 ||
         fdt_property_u32(out, "#size-cells", 2) != 0 ||
-        (spec->platform == SHIM_PLATFORM_VSM && put_cpus(out, spec->vp_count) != 0) ||
+        (spec->platform == SHIM_PLATFORM_VSM && put_cpus(out, spec) != 0) ||
         fdt_begin_node(out, "parapet") != 0 || put_parapet(out, spec) != 0 ||
         fdt_end_node(out) != 0 || fdt_end_node(out) != 0 || fdt_finish(out) != 0) {
         return -ENOSPC; // the only error that the sequential writer has for well-ordered calls

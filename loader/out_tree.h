@@ -16,6 +16,7 @@ struct out_tree_spec {
     enum shim_platform platform;
     const char *image_version;
     uint32_t vp_count;
+    const uint32_t *apic_ids;     ///< by VP; NULL: they are the VP indices
     const struct gpa_range *vtl0; ///< VTL0's pool
     uint32_t vtl0_count;
     const struct gpa_range *vtl2;

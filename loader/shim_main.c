@@ -221,6 +221,9 @@ static void build_out_tree(void) {
         .platform = (enum shim_platform)boot.platform,
         .image_version = boot.config.image_version,
         .vp_count = boot.vp_count,
+        .apic_ids = boot.host_tree.has_apic_ids && boot.host_tree.cpu_count == boot.vp_count
+                        ? boot.host_tree.apic_ids
+                        : NULL,
         .vtl0 = boot.plan.vtl0,
         .vtl0_count = boot.plan.vtl0_count,
         .vtl2 = boot.plan.vtl2,

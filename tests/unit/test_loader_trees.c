@@ -24,6 +24,7 @@ static void make_host_tree(void *out, const char *config) {
     struct machine machine = {.region_count = 1, .regions = {{0, 0x40000, 0, 0, 0}}};
     struct host_dt_spec spec = {.machine = &machine,
                                 .vp_count = 3,
+                                .first_apic_id = 14,
                                 .rsdp_gpa = 0xf59e0,
                                 .tsc_khz = 2600000,
                                 .wall_clock_s = 1792000000,
@@ -47,6 +48,9 @@ static void test_round_trip(void **state) {
     assert_int_equal(tree.tsc_khz, 2600000);
     assert_int_equal(tree.wall_clock_s, 1792000000);
     assert_int_equal(tree.cpu_count, 3);
+    assert_true(tree.has_apic_ids);
+    assert_int_equal(tree.apic_ids[0], 14);
+    assert_int_equal(tree.apic_ids[2], 16);
     assert_int_equal(tree.config_bytes, 7);
     assert_string_equal(tree.config, "{\"a\":1}");
     make_host_tree(blob, NULL);
@@ -133,6 +137,53 @@ static const void *prop(const void *blob, const char *name, int *length) {
     return fdt_getprop(blob, node, name, length);
 }
 
+/// Without an APIC ID for each CPU there are none, but the CPUs count.
+static void test_apic_ids(void **state) {
+    uint8_t *blob = calloc(1, TREE_BYTES);
+    struct host_tree tree;
+    const char *why;
+    int node;
+
+    (void)state;
+    make_host_tree(blob, "{}");
+    node = fdt_path_offset(blob, "/cpus/cpu@f");
+    assert_int_equal(fdt_setprop_inplace_u32(blob, node, "reg", 14), 0);
+    assert_int_equal(host_tree_read(blob, TREE_BYTES, &tree, &why), 0);
+    assert_int_equal(tree.cpu_count, 3);
+    assert_false(tree.has_apic_ids);
+    assert_int_equal(fdt_nop_property(blob, node, "reg"), 0);
+    assert_int_equal(host_tree_read(blob, TREE_BYTES, &tree, &why), 0);
+    assert_int_equal(tree.cpu_count, 3);
+    assert_false(tree.has_apic_ids);
+    free(blob);
+}
+
+static uint32_t cpu_reg(const void *blob, const char *path) {
+    const fdt32_t *reg = fdt_getprop(blob, fdt_path_offset(blob, path), "reg", NULL);
+
+    return reg == NULL ? UINT32_MAX : fdt32_to_cpu(*reg);
+}
+
+static void test_out_tree_cpus(void **state) {
+    static const uint32_t ids[] = {0x1f, 3};
+    struct out_tree_spec spec = {.platform = SHIM_PLATFORM_VSM,
+                                 .image_version = "1.2",
+                                 .vp_count = 2,
+                                 .log = "",
+                                 .apic_ids = ids};
+    uint8_t *blob = malloc(TREE_BYTES);
+    size_t used;
+
+    (void)state;
+    assert_int_equal(out_tree_build(blob, TREE_BYTES, &spec, &used), 0);
+    assert_int_equal(cpu_reg(blob, "/cpus/cpu@1f"), 0x1f);
+    assert_int_equal(cpu_reg(blob, "/cpus/cpu@3"), 3);
+    spec.apic_ids = NULL;
+    assert_int_equal(out_tree_build(blob, TREE_BYTES, &spec, &used), 0);
+    assert_int_equal(cpu_reg(blob, "/cpus/cpu@1"), 1);
+    free(blob);
+}
+
 static void test_out_tree(void **state) {
     static const struct gpa_range vtl0[] = {{0x6000000, 0x40000000}, {0x100000000, 0x180000000}};
     static const struct gpa_range vtl2[] = {{0, 0x9f000}};
@@ -180,10 +231,9 @@ static void test_out_tree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_bit_rot),
-        cmocka_unit_test(test_wrong_properties),
-        cmocka_unit_test(test_out_tree),
+        cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_bit_rot),
+        cmocka_unit_test(test_wrong_properties), cmocka_unit_test(test_apic_ids),
+        cmocka_unit_test(test_out_tree_cpus),    cmocka_unit_test(test_out_tree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

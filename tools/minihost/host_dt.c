@@ -12,7 +12,7 @@
 #include "igvm/base/bytes.h"
 #include "loader/bare/format.h"
 
-static int put_cpus(void *fdt, uint32_t vp_count) {
+static int put_cpus(void *fdt, const struct host_dt_spec *spec) {
     char name[16];
     int rc = fdt_begin_node(fdt, "cpus");
 
@@ -22,11 +22,13 @@ static int put_cpus(void *fdt, uint32_t vp_count) {
     if (rc == 0) {
         rc = fdt_property_u32(fdt, "#size-cells", 0);
     }
-    for (uint32_t i = 0; i < vp_count && rc == 0; i++) {
-        bare_format(name, sizeof(name), "cpu@%x", i);
+    for (uint32_t i = 0; i < spec->vp_count && rc == 0; i++) {
+        uint32_t id = spec->first_apic_id + i;
+
+        bare_format(name, sizeof(name), "cpu@%x", id);
         if ((rc = fdt_begin_node(fdt, name)) == 0 &&
             (rc = fdt_property_string(fdt, "device_type", "cpu")) == 0 &&
-            (rc = fdt_property_u32(fdt, "reg", i)) == 0) {
+            (rc = fdt_property_u32(fdt, "reg", id)) == 0) {
             rc = fdt_end_node(fdt);
         }
     }
@@ -87,7 +89,7 @@ int host_dt_build(void *out, size_t size_bytes, const struct host_dt_spec *spec,
     }
     if (fdt_create(out, (int)size_bytes) != 0 || fdt_finish_reservemap(out) != 0 ||
         fdt_begin_node(out, "") != 0 || fdt_property_u32(out, "#address-cells", 2) != 0 ||
-        fdt_property_u32(out, "#size-cells", 2) != 0 || put_cpus(out, spec->vp_count) != 0) {
+        fdt_property_u32(out, "#size-cells", 2) != 0 || put_cpus(out, spec) != 0) {
         return -ENOSPC;
     }
     for (uint32_t i = 0; i < spec->machine->region_count; i++) {

@@ -12,11 +12,12 @@
 struct host_dt_spec {
     const struct machine *machine;
     uint32_t vp_count;
-    uint64_t rsdp_gpa;     ///< 0: not said
-    uint32_t tsc_khz;      ///< 0: not said
-    uint64_t wall_clock_s; ///< seconds since 1970, UTC; 0: not said
-    const char *config;    ///< JSON text; NULL: not said
-    uint32_t config_bytes; ///< without a NUL
+    uint32_t first_apic_id; ///< VP 0's; the others' follow
+    uint64_t rsdp_gpa;      ///< 0: not said
+    uint32_t tsc_khz;       ///< 0: not said
+    uint64_t wall_clock_s;  ///< seconds since 1970, UTC; 0: not said
+    const char *config;     ///< JSON text; NULL: not said
+    uint32_t config_bytes;  ///< without a NUL
 };
 
 /// Writes the tree into [out, out + size_bytes); out is 8-byte aligned. *used_bytes is its size.
