@@ -229,21 +229,8 @@ list_boot() {
     done
 }
 
-# Once in some million VTL switches an entry goes wrong under emulation (docs/STATUS.md, "On vsm"): on
-# the platforms that minihost plays, a script that failed is run once more. There is then a test
-# NAME.second-try that says what failed before; the first try's files stay in
-# build/test/boot/NAME.first-try.
 run_boot() {
-    local platform=native folder=build/test/boot/$1 first
+    local platform=native
     [[ $1 != *@* ]] || platform=${1#*@}
     TEST_NAME=$1 PLATFORM=$platform run_script "tests/boot/${1%@*}.sh" "$1" "${BOOT_SECONDS:-900}"
-    [ "$platform" != native ] && grep -q '^fail' "$JOB_LINES" || return 0
-    first=$(sed -n 's/^fail\t\([^\t]*\)\t[^\t]*\t/\1: /p' "$JOB_LINES" | head -n 3 | tr '\n\t' '; ')
-    rm -rf "$folder.first-try"
-    [ ! -d "$folder" ] || mv "$folder" "$folder.first-try"
-    mv "$JOB_LINES" "$JOB_LINES.first-try"
-    echo "---- second try"
-    TEST_NAME=$1 PLATFORM=$platform run_script "tests/boot/${1%@*}.sh" "$1" "${BOOT_SECONDS:-900}"
-    grep -q '^fail' "$JOB_LINES" ||
-        printf 'pass\t%s.second-try\t0.00\tat first: %s\n' "$1" "${first:0:100}" >>"$JOB_LINES"
 }

@@ -77,7 +77,7 @@ echo "Parapet: $image, platform $platform, $smp processors, $mem memory, disk $d
 echo "The guest's console follows in a few seconds. Ctrl-A X ends; VTL2's log is in $log."
 rm -f "$log"
 status=0
-qemu-system-x86_64 "${machine[@]}" -m "$mem" -smp "$smp" \
+qemu-system-x86_64 "${machine[@]}" -m "$mem" -smp "$(machine_smp "$smp")" \
     -nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4 \
     -kernel "$minihost" -initrd "$image" -append "$machine_append ${APPEND:-}" -fw_cfg "name=opt/parapet/config,file=$config" \
     -serial "file:$log" \

@@ -158,7 +158,7 @@ start_qemu() {
     exec {qmp_in}<>"$dir/qmp.in" {qmp_out}<>"$dir/qmp.out"
     rm -f "$dir/vtl2.log" "$dir/qmp-ready"
     : >"$dir/console.log"
-    qemu-system-x86_64 "${machine_options[@]}" -accel "${ACCEL:-tcg,thread=multi}" -cpu "${CPU:-$machine_cpu}" -m "$MEM" -smp "$SMP" \
+    qemu-system-x86_64 "${machine_options[@]}" -accel "${ACCEL:-tcg,thread=multi}" -cpu "${CPU:-$machine_cpu}" -m "$MEM" -smp "$(machine_smp "$SMP")" \
         -nodefaults -display none "${REBOOT:--no-reboot}" -device isa-debug-exit,iobase=0xf4,iosize=4 \
         -chardev stdio,id=guest,signal=off -serial "${SERIAL:-file:$dir/vtl2.log}" "${virtconsole[@]}" \
         -chardev "pipe,id=qmp,path=$dir/qmp" -mon chardev=qmp,mode=control \

@@ -70,7 +70,7 @@ static int overlay(struct vsm_partition *partition, unsigned vtl, uint64_t gpa, 
 
 static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
     for (unsigned i = 0; i < 4; i++) {
-        out[i] = leaf * 31 + subleaf * 7 + i;
+        out[i] = fake->cpuid_ones ? UINT32_MAX : leaf * 31 + subleaf * 7 + i;
     }
 }
 
@@ -148,6 +148,7 @@ struct fake_partition *fake_partition_new(void) {
         struct vsm_vp *vp = &fake->vps[i];
 
         vp->apic_id = i;
+        vp->physical_apic_id = i + 1;
         for (unsigned vtl = 0; vtl < VSM_VTL_COUNT; vtl += VSM_PARAVISOR) {
             vp->vtl[vtl].vmcb = pages(sizeof(struct svm_vmcb));
             for (unsigned kind = 0; kind < VSM_OVERLAY_KINDS; kind++) {

@@ -17,6 +17,7 @@ struct fake_partition {
     uint8_t *ram;
     uint64_t now_100ns;
     uint64_t msr[16]; ///< the processor's, hashed by index: enough to see what was written
+    bool cpuid_ones;  ///< the processor's CPUID leaves are all ones
     uint32_t protections[FAKE_PARTITION_RAM_BYTES / PAGE_SIZE_4K];
     void *overlays[VSM_VTL_COUNT][FAKE_PARTITION_RAM_BYTES / PAGE_SIZE_4K];
     unsigned kicks[FAKE_PARTITION_VPS];

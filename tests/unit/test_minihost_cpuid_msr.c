@@ -15,9 +15,10 @@
 #include "tests/support/fake_partition.h"
 #include "tools/minihost/vsm/internal.h"
 
-#define RIP  UINT64_C(0x1000)
-#define EFER 0xc0000080u
-#define PAT  0x277u
+#define RIP       UINT64_C(0x1000)
+#define EFER      0xc0000080u
+#define APIC_BASE 0x1bu
+#define PAT       0x277u
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -65,7 +66,7 @@ static void test_hypervisor_leaves(void **state) {
     cpuid(HV_CPUID_INTERFACE, 0, r);
     assert_int_equal(r[0], HV_CPUID_INTERFACE_EAX);
     cpuid(HV_CPUID_FEATURES, 0, r);
-    assert_int_equal(r[0], 0x8876);
+    assert_int_equal(r[0], 0x8866); // no APIC MSRs: they are VTL0's
     assert_int_equal(r[1], 0x30000);
     assert_int_equal(r[3], 0x500);
     cpuid(HV_CPUID_ENLIGHTENMENTS, 0, r);
@@ -76,8 +77,8 @@ static void test_hypervisor_leaves(void **state) {
     assert_int_equal(r[0] | r[1] | r[2] | r[3], 0);
     fake_partition_enter_vtl0(f, 0, RIP);
     cpuid(HV_CPUID_FEATURES, 0, r);
-    assert_int_equal(r[0] & (HV_FEATURE_STIMER | HV_FEATURE_REFERENCE_TSC),
-                     HV_FEATURE_STIMER | HV_FEATURE_REFERENCE_TSC);
+    assert_int_equal(r[0],
+                     0x8866 | HV_FEATURE_STIMER | HV_FEATURE_REFERENCE_TSC | HV_FEATURE_APIC_MSRS);
     assert_int_equal(r[1] & (HV_PRIVILEGE_ACCESS_VSM | HV_PRIVILEGE_VP_REGISTERS), 0);
 }
 
@@ -85,6 +86,10 @@ static void test_processor_leaves(void **state) {
     uint32_t r[4];
 
     (void)state;
+    f->cpuid_ones = true;
+    cpuid(1, 0, r);
+    assert_false(r[2] & (1u << 21)); // x2APIC
+    f->cpuid_ones = false;
     cpuid(1, 0, r);
     assert_true(r[2] & (1u << 31));
     assert_false(r[2] & (1u << 26));
@@ -95,6 +100,14 @@ static void test_processor_leaves(void **state) {
     cpuid(0x0d, 1, r);
     assert_int_equal(r[0] | r[1] | r[2] | r[3], 0);
     fake_partition_enter_vtl0(f, 0, RIP);
+    f->cpuid_ones = true; // its APIC ID is its own
+    cpuid(1, 0, r);
+    assert_int_equal(r[1], 0x00ffffff);
+    cpuid(0xb, 1, r);
+    assert_int_equal(r[3], 0);
+    cpuid(0x8000001e, 0, r);
+    assert_int_equal(r[0], 0);
+    f->cpuid_ones = false;
     cpuid(1, 0, r);
     assert_true((r[2] & (1u << 31)) && (r[2] & (1u << 21)));
     assert_false(r[2] & (1u << 27));
@@ -136,6 +149,27 @@ static void test_efer(void **state) {
                 (SVM_EVENT_VALID | SVM_EVENT_TYPE_EXCEPTION | SVM_EVENT_ERROR_VALID | 13));
     wrmsr(EFER, 0xd01 | 2);
     assert_true(f->vps[0].vtl[2].vmcb->control.event_injection != 0);
+}
+
+static void test_apic_base_of_vtl2(void **state) {
+    const uint64_t refused =
+        SVM_EVENT_VALID | SVM_EVENT_TYPE_EXCEPTION | SVM_EVENT_ERROR_VALID | 13;
+    struct svm_vmcb *vmcb = f->vps[0].vtl[2].vmcb;
+    uint64_t value;
+
+    (void)state;
+    f->msr[APIC_BASE % ARRAY_COUNT(f->msr)] = 0xfee00800; // of a processor that is not QEMU's first
+    assert_true(rdmsr(APIC_BASE) == 0xfee00900);
+    assert_int_equal(vsm_read_msr(&f->vps[1], VSM_PARAVISOR, APIC_BASE, &value), 0);
+    assert_true(value == 0xfee00800);
+    wrmsr(APIC_BASE, 0xfee00900);
+    assert_true(vmcb->control.event_injection == 0);
+    wrmsr(APIC_BASE, 0xfee00d00); // x2APIC
+    assert_true(vmcb->control.event_injection == refused);
+    vmcb->control.event_injection = 0;
+    wrmsr(APIC_BASE, 0xfed00900);
+    assert_true(vmcb->control.event_injection == refused);
+    assert_true(f->msr[APIC_BASE % ARRAY_COUNT(f->msr)] == 0xfee00800);
 }
 
 static void test_guest_msrs(void **state) {
@@ -239,6 +273,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_hypervisor_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_processor_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_efer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_apic_base_of_vtl2, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guest_msrs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hypercall_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overlays_at_one_place, setup, teardown),

@@ -376,7 +376,7 @@ static void test_start_of_another_vp(void **state) {
                                                .cr0 = 0x80000011,
                                                .cr3 = 0x2000,
                                                .cr4 = 0x20}};
-    uint32_t apic_id = 1;
+    uint32_t apic_id = 2; // VTL2's: the physical APIC's
 
     (void)state;
     put(0, &id, sizeof(id));

@@ -479,6 +479,19 @@ static void test_refused_state(void **state) {
     assert_int_equal(f->partition.stop, VSM_STOP_FAILED);
 }
 
+static void test_lost_state(void **state) {
+    (void)state;
+    // Whatever the exit code says: it is of another exit.
+    vp->lost = true;
+    vmcb(0)->control.event_injection = SVM_EVENT_VALID | SVM_EVENT_TYPE_EXCEPTION | 14;
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NPF, 0, 0x100000), VSM_RUN);
+    (void)message(HV_MESSAGE_UNRECOVERABLE_EXCEPTION, sizeof(struct hv_intercept_header));
+    assert_int_equal(vp->active_vtl, VSM_PARAVISOR);
+    assert_true(vmcb(0)->control.event_injection == 0);
+    assert_int_equal(fake_partition_exit(f, 0, SVM_EXIT_NMI, 0, 0), VSM_STOP);
+    assert_int_equal(f->partition.stop, VSM_STOP_FAILED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -503,6 +516,7 @@ int main(void) {
         TEST(test_apic_registers),
         TEST(test_storm_of_calls),
         TEST(test_refused_state),
+        TEST(test_lost_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,10 +174,12 @@ static void read_fw_cfg(void) {
     if (!fw_cfg_init()) {
         bare_stop("no fw_cfg device with DMA: this host runs under QEMU only");
     }
-    host.vp_count = fw_cfg_cpu_count();
-    if (host.vp_count == 0) {
+    host.cpu_count = fw_cfg_cpu_count();
+    if (host.cpu_count == 0) {
         bare_stop("fw_cfg does not say how many CPUs there are");
     }
+    host.vp_count =
+        host.platform == MINIHOST_VSM && host.cpu_count > 1 ? host.cpu_count - 1 : host.cpu_count;
     size = fw_cfg_read_file(CONFIG_FILE, config, MAX_CONFIG_BYTES);
     if (size == -EFBIG) {
         bare_stop("fw_cfg file %s is larger than %u bytes", CONFIG_FILE, MAX_CONFIG_BYTES);
@@ -213,7 +215,7 @@ _Noreturn void minihost_main(uint64_t start_info_gpa) {
     bare_print("platform %s", host.platform == MINIHOST_VSM ? "vsm" : "native");
     bare_print(
         "%u CPUs, %lu MiB RAM, IGVM file of %lu KiB at 0x%lx, host configuration of %u bytes",
-        host.vp_count, (unsigned long)(machine_ram_bytes(&host.machine) >> 20),
+        host.cpu_count, (unsigned long)(machine_ram_bytes(&host.machine) >> 20),
         (unsigned long)(gpa_range_bytes(host.module) >> 10), (unsigned long)host.module.start,
         host.config_bytes);
     if (host.platform == MINIHOST_VSM) {

@@ -25,7 +25,8 @@ struct minihost {
     struct gpa_range module;  ///< the IGVM file
     const char *command_line; ///< never NULL
     uint64_t rsdp_gpa;
-    uint32_t vp_count;
+    uint32_t cpu_count;
+    uint32_t vp_count;  ///< CPUs for the image: not the first of several on vsm (svm/svm.h)
     uint64_t entry_tsc; ///< when minihost began
     uint32_t tsc_khz;
     const char *config; ///< host's JSON; NULL: none

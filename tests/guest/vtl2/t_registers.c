@@ -144,12 +144,15 @@ TEST(vp_index_from_apic_id) {
     uint32_t *ids = (uint32_t *)(in + 1), *indices = (uint32_t *)me()->output;
 
     *in = (struct hv_vp_index_from_apic_id_input){.partition_id = HV_PARTITION_ID_SELF};
-    for (uint32_t i = 0; i < vp_count; i++) {
-        ids[i] = i;
-    }
-    EQUAL(call(HV_CALL_GET_VP_INDEX_FROM_APIC_ID | REPS(vp_count)), REPS(vp_count));
-    for (uint32_t i = 0; i < vp_count; i++) {
-        EQUAL(indices[i], i);
+    for (uint8_t vtl = 0; vtl < 2; vtl++) { // VTL2's, whose APIC is the physical one, and VTL0's
+        in->target_vtl = vtl ? VTL0 : OWN_VTL;
+        for (uint32_t i = 0; i < vp_count; i++) {
+            ids[i] = vtl ? i : apic_id(i);
+        }
+        EQUAL(call(HV_CALL_GET_VP_INDEX_FROM_APIC_ID | REPS(vp_count)), REPS(vp_count));
+        for (uint32_t i = 0; i < vp_count; i++) {
+            EQUAL(indices[i], i);
+        }
     }
     ids[vp_count] = 200;
     EQUAL(call(HV_CALL_GET_VP_INDEX_FROM_APIC_ID | REPS(vp_count + 1)),
@@ -172,4 +175,5 @@ TEST(vp_cpuid_values) {
     EQUAL(call(HV_CALL_GET_VP_CPUID_VALUES | REPS(2)), REPS(2));
     EQUAL(out[1], HV_CPUID_VENDOR_EBX);
     EXPECT(out[6] & (1u << 21)); // VTL0's answer: x2APIC
+    EQUAL(out[5] >> 24, 0);      // its own APIC ID
 }

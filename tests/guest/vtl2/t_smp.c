@@ -29,7 +29,7 @@ TEST_VPS(second_vp, 2) {
     EQUAL(answer[1], 0);
     EQUAL(answer[2], 0x50002);
     EQUAL(answer[3], cpu_rdmsr(HV_MSR_HYPERCALL)); // the partition's
-    EQUAL(answer[4], 1);
+    EQUAL(answer[4], apic_id(1));
     EQUAL(answer[6], HV_ACTIVITY_STARTUP_SUSPEND); // an AP waits for its start
 }
 

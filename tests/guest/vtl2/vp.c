@@ -126,8 +126,12 @@ void apic_init(void) {
     apic_set(APIC_TIMER, WATCHDOG_VECTOR);
 }
 
-void apic_send(uint32_t apic_id, uint8_t vector) {
-    apic_set(APIC_ICR2, apic_id << 24);
+uint32_t apic_id(uint32_t vp_index) {
+    return (apic_get(APIC_ID) >> 24) - me()->index + vp_index;
+}
+
+void apic_send(uint32_t vp_index, uint8_t vector) {
+    apic_set(APIC_ICR2, apic_id(vp_index) << 24);
     apic_set(APIC_ICR, 0x4000u | vector);
 }
 

@@ -216,7 +216,9 @@ static inline void open_interrupts(void) {
 #define WATCHDOG_VECTOR 0xf0u
 #define WORK_VECTOR     0xf1u
 void apic_init(void);
-void apic_send(uint32_t apic_id, uint8_t vector);
+/// The physical APIC's ID of a VP: they follow each other.
+uint32_t apic_id(uint32_t vp_index);
+void apic_send(uint32_t vp_index, uint8_t vector);
 void watchdog_arm(uint64_t us);
 bool watchdog_fired(void);
 void delay_us(uint64_t us);

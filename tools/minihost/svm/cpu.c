@@ -18,6 +18,7 @@
 #define DATA_ATTRIBUTES                                                                            \
     (0x3u | SVM_SEGMENT_NOT_SYSTEM | SVM_SEGMENT_PRESENT | SVM_SEGMENT_DEFAULT |                   \
      SVM_SEGMENT_GRANULARITY)
+#define CODE_TYPE 0xbu
 #define IDLE_ASID 1u
 
 static const uint64_t gdt[] = {0, 0x00af9b000000ffffu, 0x00cf93000000ffffu};
@@ -27,9 +28,9 @@ struct table_pointer {
     uint64_t base;
 } __attribute__((packed));
 
-void svm_cpu_allocate(struct svm_cpu *cpu, uint32_t index) {
+void svm_cpu_allocate(struct svm_cpu *cpu, uint32_t index, uint32_t apic_id) {
     cpu->index = index;
-    cpu->apic_id = index; // QEMU numbers them so; smp.c checks
+    cpu->apic_id = apic_id;
     cpu->idle_vmcb = svm_pages(1);
     cpu->host_save_area = svm_pages(1);
     cpu->stack_end = (uint8_t *)svm_pages(SVM_STACK_BYTES / PAGE_SIZE_4K) + SVM_STACK_BYTES;
@@ -106,12 +107,34 @@ static bool probe_nmi(struct svm_vmcb *vmcb, const char **why) {
     return false;
 }
 
+/// Whether nested page tables (these have nothing) hold a guest that has its paging off. QEMU
+/// before 7.2.15 lets it reach everything.
+static bool holds_without_paging(const struct svm_cpu *cpu) {
+    struct svm_vmcb *vmcb = svm_pages(1);
+    uint64_t gpr[16] = {0};
+
+    *vmcb = *cpu->idle_vmcb;
+    vmcb->control.intercept |= SVM_INTERCEPT_HLT;
+    vmcb->control.nested_control = SVM_NESTED_PAGING;
+    vmcb->control.nested_cr3 = (uintptr_t)svm_pages(1);
+    vmcb->save.cs.attributes = DATA_ATTRIBUTES | CODE_TYPE; // 32-bit
+    vmcb->save.cr0 = CR0_PE;
+    vmcb->save.cr4 = 0;
+    vmcb->save.efer = SVM_EFER_SVME;
+    vmcb->save.rip = (uintptr_t)svm_idle_code;
+    svm_world_switch((uintptr_t)vmcb, gpr);
+    return vmcb->control.exit_code == SVM_EXIT_NPF;
+}
+
 const char *svm_cpu_self_test(struct svm_cpu *cpu) {
     struct svm_vmcb *vmcb = cpu->idle_vmcb;
     const char *why = NULL;
     bool arrived = false;
 
     vmcb->control.intercept &= ~SVM_INTERCEPT_INTR; // the firmware may have left one; IF is clear
+    if (!holds_without_paging(cpu)) {
+        return "nested paging does not hold a guest in real mode (QEMU before 7.2.15)";
+    }
     if (probe_nmi(vmcb, &why)) {
         why = "an NMI comes from nowhere";
     }

@@ -12,12 +12,27 @@
 #define GIB          (1ull << 30)
 #define VTL2_MAP_END (512 * GIB) // beyond: on demand
 #define MSR_TSC      0x10u
+#define RETRY_100NS  10000u // 1 ms
 #define TLFS_READ    1u
 #define TLFS_WRITE   2u
 #define TLFS_EXECUTE 0xcu // kernel, user: one bit for nested page tables
 
 static void kick(struct vsm_vp *vp) {
     svm_apic_send_nmi(vp->cpu->apic_id);
+}
+
+/// Calls a CPU out of what it runs and waits for that. QEMU may lose an NMI (run.c): again then.
+static void call_out(const struct svm_cpu *cpu, unsigned vtl, uint32_t entry) {
+    uint64_t sent_100ns = 0;
+
+    while (__atomic_load_n(&cpu->running, __ATOMIC_ACQUIRE) == vtl + 1 &&
+           __atomic_load_n(&cpu->entries, __ATOMIC_RELAXED) == entry) {
+        if (sent_100ns == 0 || svm_now_100ns() - sent_100ns > RETRY_100NS) {
+            svm_apic_send_nmi(cpu->apic_id);
+            sent_100ns = svm_now_100ns();
+        }
+        __builtin_ia32_pause();
+    }
 }
 
 /// Entries flush, so a CPU that is not in the VTL needs nothing. One that is has an NMI to follow
@@ -28,13 +43,8 @@ static void flush(struct vsm_vp *vp, unsigned vtl) {
         struct svm_cpu *cpu = &svm_host.cpus[i];
         uint32_t entry = __atomic_load_n(&cpu->entries, __ATOMIC_RELAXED);
 
-        if (cpu == vp->cpu || __atomic_load_n(&cpu->running, __ATOMIC_ACQUIRE) != vtl + 1) {
-            continue;
-        }
-        svm_apic_send_nmi(cpu->apic_id);
-        while (__atomic_load_n(&cpu->running, __ATOMIC_ACQUIRE) == vtl + 1 &&
-               __atomic_load_n(&cpu->entries, __ATOMIC_RELAXED) == entry) {
-            __builtin_ia32_pause();
+        if (cpu != vp->cpu) {
+            call_out(cpu, vtl, entry);
         }
     }
 }

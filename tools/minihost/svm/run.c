@@ -14,8 +14,7 @@
 #include "tools/minihost/svm/svm.h"
 
 #define SAVED_BYTES         offsetof(struct svm_save, reserved_670) ///< of the save area, what counts
-#define MOST_REPORTS        10u
-#define LONGEST_SLEEP_100NS 1000000u // 100 ms
+#define LONGEST_SLEEP_100NS 1000000u                                // 100 ms
 
 #define RESET_PORT        0xcf9u // PIIX/ICH reset control
 #define RESET_HARD        0x06u
@@ -26,27 +25,26 @@
 #define STOP_DELAY_US     1000000u // QEMU ends the machine a little after it was asked to
 
 /// A state that VMRUN refuses (a guest can bring one about) leaves minihost's own in the save area:
-/// QEMU stores what it has. The VP's comes back. Whether it was so: a refused write to a control
-/// register has the same exit code, but leaves the VP's state.
-static bool put_back(struct svm_vmcb *vmcb, const uint8_t *before) {
-    if (vmcb->save.cr3 != cpu_read_cr3() ||
-        !gpa_range_contains(svm_host.minihost->self, vmcb->save.rip, 1)) {
-        return false;
-    }
-    memcpy(&vmcb->save, before, SAVED_BYTES);
-    return true;
-}
+/// QEMU stores what it has. A refused write to a control register has the same exit code, but
+/// leaves the VP's state. The VP's state comes back from the copy. With any other exit code the VTL
+/// ran, and its state was written over: the copy is then good for a report only. (Known cause:
+/// svm.h, when minihost's CPU is QEMU's first of several.)
+static void look_for_state(struct svm_cpu *cpu, unsigned vtl, const uint8_t *before) {
+    struct vsm_vp *vp = cpu->vp;
+    struct svm_vmcb *vmcb = vp->vtl[vtl].vmcb;
+    bool is_ours = vmcb->save.cr3 == cpu_read_cr3() &&
+                   gpa_range_contains(svm_host.minihost->self, vmcb->save.rip, 1);
 
-/// The same was seen, once in many boots on four CPUs of a busy machine, after an entry that was
-/// not refused but ended at once, by an NMI. Says so, for whoever finds the reason.
-static void report_put_back(const struct svm_cpu *cpu, unsigned vtl, const struct svm_vmcb *vmcb) {
-    static uint32_t reports;
-
-    if (__atomic_fetch_add(&reports, 1, __ATOMIC_RELAXED) < MOST_REPORTS) {
+    vp->refused = is_ours && (uint32_t)vmcb->control.exit_code == SVM_EXIT_INVALID;
+    vp->lost = is_ours && !vp->refused;
+    if (vp->lost) {
         bare_print("CPU %u VTL%u: no state came back with exit 0x%lx (0x%lx 0x%lx), entry %u",
                    cpu->index, vtl, (unsigned long)vmcb->control.exit_code,
                    (unsigned long)vmcb->control.exit_info_1,
                    (unsigned long)vmcb->control.exit_info_2, cpu->entries);
+    }
+    if (is_ours) {
+        memcpy(&vmcb->save, before, SAVED_BYTES);
     }
 }
 
@@ -56,7 +54,6 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     unsigned vtl = vp->active_vtl;
     struct svm_vmcb *vmcb = vp->vtl[vtl].vmcb;
     uint8_t before[SAVED_BYTES];
-    bool was_put_back;
 
     svm_timer_arm(cpu, vsm_deadline(vp));
     vmcb->save.rax = vp->gpr[VSM_RAX];
@@ -66,11 +63,7 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
     __atomic_store_n(&cpu->running, vtl + 1, __ATOMIC_SEQ_CST); // before the tables are looked at
     svm_world_switch((uintptr_t)vmcb, vp->gpr);
     __atomic_store_n(&cpu->running, 0, __ATOMIC_RELEASE);
-    was_put_back = put_back(vmcb, before);
-    vp->refused = was_put_back && (uint32_t)vmcb->control.exit_code == SVM_EXIT_INVALID;
-    if (was_put_back && !vp->refused) {
-        report_put_back(cpu, vtl, vmcb);
-    }
+    look_for_state(cpu, vtl, before);
     vp->gpr[VSM_RAX] = vmcb->save.rax;
     vp->gpr[VSM_RSP] = vmcb->save.rsp;
     cpu->exits[vtl]++;
@@ -78,8 +71,8 @@ static enum vsm_next enter(struct svm_cpu *cpu) {
         cpu->armed_100ns = UINT64_MAX; // it may have been the timer's
         svm_take_nmi();
     }
-    if (vtl == VSM_PARAVISOR && vmcb->control.exit_code == SVM_EXIT_NPF &&
-        (was_put_back || svm_memory_demand(vmcb->control.exit_info_2))) {
+    if (vtl == VSM_PARAVISOR && vmcb->control.exit_code == SVM_EXIT_NPF && !vp->lost &&
+        svm_memory_demand(vmcb->control.exit_info_2)) {
         return VSM_RUN; // again
     }
     return vsm_handle_exit(vp);

@@ -49,8 +49,11 @@ void svm_smp_start(void) {
     void *page = (void *)(uintptr_t)TRAMPOLINE_GPA;
 
     memcpy(page, svm_trampoline, bytes);
-    for (uint32_t i = 1; i < svm_host.cpu_count; i++) {
-        start(&svm_host.cpus[i], bytes);
+    for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
+        if (&svm_host.cpus[i] != svm_host.boot) {
+            start(&svm_host.cpus[i], bytes);
+        }
+        svm_timer_assign(&svm_host.cpus[i]);
     }
     memset(page, 0, bytes);
 }
@@ -59,7 +62,7 @@ _Noreturn void svm_ap_main(struct svm_cpu *cpu) {
     svm_cpu_init(cpu);
     if (svm_apic_id() != cpu->apic_id) {
         bare_stop("vsm: CPU %u has APIC ID %u: QEMU's -smp must number them without gaps",
-                  cpu->index, svm_apic_id());
+                  cpu->apic_id, svm_apic_id());
     }
     __atomic_store_n(&cpu->started, 1, __ATOMIC_RELEASE);
     while (__atomic_load_n(&svm_host.go, __ATOMIC_ACQUIRE) == 0) {

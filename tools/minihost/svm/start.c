@@ -25,6 +25,7 @@
 #define PIC_ALL         0xffu
 #define APIC_SVR        ((volatile uint32_t *)(uintptr_t)0xfee000f0u)
 #define APIC_SVR_ENABLE 0x1ffu
+#define MSR_APIC_BASE   0x1bu
 #define EXT_EDX_1G      (1u << 26)
 #define SPARE_PAGES     1024u
 #define PAGES_PER_VP    (4 + SVM_STACK_BYTES / PAGE_SIZE_4K + 2 * VSM_OVERLAY_KINDS + 16)
@@ -44,7 +45,8 @@ void *svm_pages(size_t page_count) {
 uint64_t vsm_memory_bytes(const struct minihost *host) {
     uint64_t split = machine_ram_bytes(&host->machine) / (PAGE_SIZE_2M / PAGE_SIZE_4K); // all of it
 
-    return split + (uint64_t)PAGE_SIZE_4K * (SPARE_PAGES + (uint64_t)host->vp_count * PAGES_PER_VP);
+    return split +
+           (uint64_t)PAGE_SIZE_4K * (SPARE_PAGES + (uint64_t)host->cpu_count * PAGES_PER_VP);
 }
 
 /// What can be seen without trying. Ends in a sentence, because the QEMU line is where such
@@ -95,15 +97,23 @@ static void start_processors(void) {
     cpu_outb(PIC2_DATA, PIC_ALL);
     *APIC_SVR = APIC_SVR_ENABLE;
     svm_host.cpu_count = svm_host.minihost->vp_count;
-    svm_host.cpus = svm_pages(heap_page_count(svm_host.cpu_count * sizeof(struct svm_cpu)));
+    svm_host.spare_count = svm_host.minihost->cpu_count - svm_host.cpu_count;
+    svm_host.cpus = svm_pages(
+        heap_page_count((svm_host.cpu_count + svm_host.spare_count) * sizeof(struct svm_cpu)));
     for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
-        svm_cpu_allocate(&svm_host.cpus[i], i);
+        svm_cpu_allocate(&svm_host.cpus[i], i, i + svm_host.spare_count); // as QEMU numbers them
+    }
+    svm_host.boot = &svm_host.cpus[0];
+    if (svm_host.spare_count != 0) {
+        svm_host.boot = &svm_host.cpus[svm_host.cpu_count];
+        svm_cpu_allocate(svm_host.boot, 0, 0); // it borrows VP 0's comparator for its test
     }
     svm_timer_init();
+    svm_timer_assign(svm_host.boot);
     svm_host.minihost->tsc_khz = (uint32_t)(svm_host.tsc_hz / 1000); // better than the PIT's
     clock_start(svm_host.minihost->entry_tsc, svm_host.minihost->tsc_khz);
-    svm_cpu_init(&svm_host.cpus[0]);
-    why = svm_cpu_self_test(&svm_host.cpus[0]);
+    svm_cpu_init(svm_host.boot);
+    why = svm_cpu_self_test(svm_host.boot);
     if (why != NULL) {
         bare_stop("vsm: %s: is this QEMU's TCG with -cpu max,+svm?", why);
     }
@@ -124,11 +134,12 @@ static void forbid_msr(uint8_t *bitmap, uint32_t msr) {
     bitmap[offset + (msr & 0x1fffu) / 4] |= (uint8_t)(3u << (msr & 3) * 2);
 }
 
-/// VTL0: all exit but those that VMLOAD switches. VTL2: only what would tell of SVM or break it.
+/// VTL0: all exit but those that VMLOAD switches. VTL2: only what would tell of minihost's use of
+/// the processor or break it.
 static void make_maps(void) {
     static const uint32_t in_vmcb[] = {0x174,      0x175,      0x176,      0xc0000081, 0xc0000082,
                                        0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102};
-    static const uint32_t svm[] = {MSR_EFER, SVM_MSR_VM_CR, SVM_MSR_HSAVE_PA};
+    static const uint32_t of_host[] = {MSR_APIC_BASE, MSR_EFER, SVM_MSR_VM_CR, SVM_MSR_HSAVE_PA};
     uint8_t *guest = svm_pages(SVM_MSRPM_BYTES / PAGE_SIZE_4K);
     uint8_t *paravisor = svm_pages(SVM_MSRPM_BYTES / PAGE_SIZE_4K);
 
@@ -136,8 +147,8 @@ static void make_maps(void) {
     for (size_t i = 0; i < ARRAY_COUNT(in_vmcb); i++) {
         allow_msr(guest, in_vmcb[i]);
     }
-    for (size_t i = 0; i < ARRAY_COUNT(svm); i++) {
-        forbid_msr(paravisor, svm[i]);
+    for (size_t i = 0; i < ARRAY_COUNT(of_host); i++) {
+        forbid_msr(paravisor, of_host[i]);
     }
     svm_host.msr_bitmap[VSM_GUEST_VTL] = guest;
     svm_host.msr_bitmap[VSM_PARAVISOR] = paravisor;
@@ -149,7 +160,8 @@ static void make_vp(struct vsm_vp *vp, uint32_t index) {
     vp->partition = &svm_host.partition;
     vp->index = index;
     vp->cpu = &svm_host.cpus[index];
-    vp->apic_id = vp->cpu->apic_id;
+    vp->apic_id = index;
+    vp->physical_apic_id = vp->cpu->apic_id;
     vp->cpu->vp = vp;
     for (unsigned vtl = 0; vtl < VSM_VTL_COUNT; vtl += VSM_PARAVISOR) {
         vp->vtl[vtl].vmcb = svm_pages(1);
@@ -230,15 +242,21 @@ _Noreturn void vsm_run(struct minihost *host) {
     make_partition();
     host->rsdp_gpa = 0; // its tables describe devices that VTLs get from elsewhere
     load_image(host, &platform);
-    bare_print("%u CPUs, TSC %lu kHz, minihost in [0x%lx, 0x%lx), %lu KiB of it free",
+    bare_print("%u VPs, TSC %lu kHz, minihost in [0x%lx, 0x%lx), %lu KiB of it free",
                svm_host.cpu_count, (unsigned long)(svm_host.tsc_hz / 1000),
                (unsigned long)host->self.start, (unsigned long)host->self.end,
                (unsigned long)(svm_host.heap.end - svm_host.heap.next) >> 10);
     bare_print("entering VTL2 of VP 0 at 0x%lx",
                (unsigned long)svm_host.partition.vps[0].vtl[VSM_PARAVISOR].vmcb->save.rip);
     __atomic_store_n(&svm_host.go, 1, __ATOMIC_RELEASE);
-    for (uint32_t i = 1; i < svm_host.cpu_count; i++) {
-        svm_apic_send_nmi(svm_host.cpus[i].apic_id);
+    for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
+        if (&svm_host.cpus[i] != svm_host.boot) {
+            svm_apic_send_nmi(svm_host.cpus[i].apic_id);
+        }
+    }
+    if (svm_host.spare_count != 0) {
+        svm_apic_disable();
+        cpu_halt_forever();
     }
     svm_run(&svm_host.cpus[0]);
 }

@@ -5,6 +5,12 @@
 //
 // Every CPU runs with GIF and IF clear from svm_cpu_init() on. minihost's wake-ups are NMIs: the
 // HPET's (svm_timer_*) and other CPUs' (svm_apic_send_nmi). External interrupts are VTL2's.
+//
+// QEMU's first CPU hosts a VP only when there is no other. FLDENV, FRSTOR, FXRSTOR and XRSTOR of
+// any CPU change a word of QEMU's first one without a lock (the PC's IGNNE# is a bit of it), and
+// GIF and "nested paging is on" are bits of the same word: a change of theirs may be lost. With
+// several CPUs the first brings up the others and then halts. VTL2 sees the others' own APIC IDs,
+// from 1 on; VTL0's are numbers of minihost's.
 #pragma once
 
 #include "tools/minihost/minihost.h"
@@ -19,7 +25,7 @@
 
 /// One processor. Belongs to itself, but for what says otherwise.
 struct svm_cpu {
-    uint32_t index;
+    uint32_t index; ///< the VP's
     uint32_t apic_id;
     uint32_t started; ///< atomic, set by the CPU when it is up
     struct vsm_vp *vp;
@@ -39,8 +45,10 @@ struct svm_host {
     struct spinlock heap_lock;     ///< for heap
     struct npt npt[VSM_VTL_COUNT]; ///< [1] is not used
     struct vsm_partition partition;
-    struct svm_cpu *cpus;
+    struct svm_cpu *cpus; ///< for the VPs
     uint32_t cpu_count;
+    struct svm_cpu *boot; ///< where minihost began: cpus[0], or one more
+    uint32_t spare_count; ///< 1: one more, 0: cpus[0]
     uint64_t page_tables; ///< CR3 of minihost itself, below 4 GiB
     uint64_t mapped_end;  ///< it maps [0, this)
     uint64_t tsc_hz, tsc_start, tsc_scale;
@@ -64,7 +72,7 @@ extern const uint8_t svm_trampoline[], svm_trampoline_end[];
 
 // cpu.c
 /// Fills in a CPU's own memory.
-void svm_cpu_allocate(struct svm_cpu *cpu, uint32_t index);
+void svm_cpu_allocate(struct svm_cpu *cpu, uint32_t index, uint32_t apic_id);
 /// Makes the CPU that runs this a host for VTLs: GDT, IDT, EFER.SVME, host save area; clears GIF.
 void svm_cpu_init(struct svm_cpu *cpu);
 /// Sleeps until an NMI or an external interrupt is pending. The NMI is taken; true: an external
@@ -81,6 +89,8 @@ _Noreturn void svm_ap_main(struct svm_cpu *cpu);
 
 // apic.c: the physical local APIC, which belongs to VTL2
 uint32_t svm_apic_id(void);
+/// This CPU takes no more interrupts.
+void svm_apic_disable(void);
 void svm_apic_send(uint32_t apic_id, uint32_t command);
 void svm_apic_send_nmi(uint32_t apic_id);
 #define SVM_APIC_NMI     0x00004400u ///< interrupt command: NMI, assert
@@ -91,6 +101,8 @@ void svm_apic_send_nmi(uint32_t apic_id);
 // timer.c
 /// Finds the HPET and measures the TSC. Stops minihost when the HPET cannot send NMIs to all CPUs.
 void svm_timer_init(void);
+/// Gives a CPU its comparator, which then sends to cpu->apic_id.
+void svm_timer_assign(const struct svm_cpu *cpu);
 /// Time since start, the same on all CPUs.
 uint64_t svm_now_100ns(void);
 /// An NMI to this CPU at a time of svm_now_100ns(), or soon if that is past; UINT64_MAX: none.

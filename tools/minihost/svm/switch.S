@@ -4,6 +4,8 @@
 // more. GIF is clear everywhere in minihost but where it says STGI, so NMIs and external interrupts
 // stay pending; the former are taken here, the latter belong to VTL2.
 
+#define HOST_CR0 0x80000011               // PG, ET, PE
+
     .text
     .code64
 
@@ -36,8 +38,17 @@ svm_world_switch:
     movq 48(%rsi), %rsi
     sti                                   // GIF is clear: IF only lets interrupts end V_INTR_MASKING
     vmload %rax                           // FS, GS, TR, LDTR, syscall MSRs: minihost uses none
-    vmrun %rax
-    vmsave %rax                           // RAX is ours again
+    vmrun %rax                            // RAX is ours again
+    // QEMU leaves the guest's CR0 to us when it had paging off, EFER.LME set and CR4.PAE clear.
+    // Without paging here the next entry would have no nested paging either.
+    pushq %rcx
+    movq %cr0, %rcx
+    btl $31, %ecx
+    jc 1f
+    movl $HOST_CR0, %ecx
+    movq %rcx, %cr0
+1:  popq %rcx
+    vmsave %rax
     cli
     xchgq %rsi, (%rsp)                    // gpr against the guest's RSI
     movq %rcx, 8(%rsi)

@@ -96,7 +96,7 @@ static void measure_tsc(void) {
     svm_host.tsc_start = cpu_rdtsc();
 }
 
-static void set_up_comparator(const struct svm_cpu *cpu) {
+void svm_timer_assign(const struct svm_cpu *cpu) {
     uint32_t timer = HPET_TIMER(cpu->index);
 
     if ((*hpet(timer) & HPET_TIMER_FSB_CAPABLE) == 0) {
@@ -122,9 +122,6 @@ void svm_timer_init(void) {
                   svm_host.cpu_count, timers, svm_host.cpu_count);
     }
     *hpet(HPET_CONFIG) = HPET_CONFIG_ENABLE;
-    for (uint32_t i = 0; i < svm_host.cpu_count; i++) {
-        set_up_comparator(&svm_host.cpus[i]);
-    }
     measure_tsc();
 }
 

@@ -135,6 +135,10 @@ uint16_t vsm_call_start_vp(struct vsm_call *call) {
     return status;
 }
 
+static uint32_t apic_id_of(const struct vsm_vp *vp, unsigned vtl) {
+    return vtl == VSM_PARAVISOR ? vp->physical_apic_id : vp->apic_id;
+}
+
 uint16_t vsm_call_index_from_apic_id(struct vsm_call *call) {
     const struct vsm_partition *partition = call->vp->partition;
     struct hv_vp_index_from_apic_id_input in;
@@ -150,7 +154,7 @@ uint16_t vsm_call_index_from_apic_id(struct vsm_call *call) {
         uint32_t id, index = 0;
 
         memcpy(&id, call->list + call->rep * sizeof(id), sizeof(id));
-        while (index < partition->vp_count && partition->vps[index].apic_id != id) {
+        while (index < partition->vp_count && apic_id_of(&partition->vps[index], vtl) != id) {
             index++;
         }
         if (index == partition->vp_count) {

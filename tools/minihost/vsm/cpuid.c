@@ -9,15 +9,16 @@ enum { EAX, EBX, ECX, EDX };
 #define BIT(n) (1u << (n))
 
 // Leaf 1 ECX.
-#define F1_MONITOR      BIT(3)
-#define F1_FMA          BIT(12)
-#define F1_X2APIC       BIT(21)
-#define F1_TSC_DEADLINE BIT(24)
-#define F1_XSAVE        BIT(26)
-#define F1_OSXSAVE      BIT(27)
-#define F1_AVX          BIT(28)
-#define F1_F16C         BIT(29)
-#define F1_HYPERVISOR   BIT(31)
+#define F1_MONITOR           BIT(3)
+#define F1_FMA               BIT(12)
+#define F1_X2APIC            BIT(21)
+#define F1_TSC_DEADLINE      BIT(24)
+#define F1_XSAVE             BIT(26)
+#define F1_OSXSAVE           BIT(27)
+#define F1_AVX               BIT(28)
+#define F1_F16C              BIT(29)
+#define F1_HYPERVISOR        BIT(31)
+#define F1_EBX_APIC_ID_SHIFT 24u
 // Leaf 7.
 #define F7_EBX_AVX2 BIT(5)
 #define F7_EBX_MPX  BIT(14)
@@ -30,10 +31,13 @@ enum { EAX, EBX, ECX, EDX };
 // Leaf 0xd: MPX's two components and PKRU.
 #define FD_HIDDEN (BIT(3) | BIT(4) | BIT(9))
 
+#define LEAF_TOPOLOGY      0x0000000bu
 #define LEAF_XSAVE         0x0000000du
+#define LEAF_TOPOLOGY_V2   0x0000001fu
 #define LEAF_EXT_FEATURES  0x80000001u
 #define LEAF_POWER         0x80000007u
 #define LEAF_SVM           0x8000000au
+#define LEAF_TOPOLOGY_AMD  0x8000001eu
 #define LEAF_ENCRYPTED     0x8000001fu
 #define F_8001_ECX_SVM     BIT(2)
 #define F_8001_ECX_AVX_AMD (BIT(11) | BIT(16)) ///< XOP, FMA4
@@ -48,7 +52,7 @@ enum { EAX, EBX, ECX, EDX };
 
 static void hv_features(unsigned vtl, uint32_t out[4]) {
     const uint32_t common = HV_FEATURE_TIME_REF_COUNT | HV_FEATURE_SYNIC | HV_FEATURE_HYPERCALL |
-                            HV_FEATURE_VP_INDEX | HV_FEATURE_APIC_MSRS | HV_FEATURE_FREQUENCY_MSRS |
+                            HV_FEATURE_VP_INDEX | HV_FEATURE_FREQUENCY_MSRS |
                             HV_FEATURE_INVARIANT_TSC;
 
     out[EAX] = common;
@@ -56,7 +60,7 @@ static void hv_features(unsigned vtl, uint32_t out[4]) {
     if (vtl == VSM_PARAVISOR) {
         out[EBX] = HV_PRIVILEGE_ACCESS_VSM | HV_PRIVILEGE_VP_REGISTERS;
     } else {
-        out[EAX] |= HV_FEATURE_STIMER | HV_FEATURE_REFERENCE_TSC;
+        out[EAX] |= HV_FEATURE_STIMER | HV_FEATURE_REFERENCE_TSC | HV_FEATURE_APIC_MSRS;
         out[EBX] = HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS;
         out[EDX] |= HV_MISC_STIMER_DIRECT;
     }
@@ -101,8 +105,8 @@ static void hv_leaf(struct vsm_vp *vp, unsigned vtl, uint32_t leaf, uint32_t out
 static void hide_for_vtl2(uint32_t leaf, uint32_t out[4]) {
     switch (leaf) {
     case 1:
-        // A kernel in VTL mode refuses XSAVE, and the AVX family needs it.
-        out[ECX] &= ~(F1_XSAVE | F1_OSXSAVE | F1_FMA | F1_AVX | F1_F16C | F1_MONITOR);
+        // A kernel in VTL mode refuses XSAVE, and the AVX family needs it. For x2APIC mode: msr.c.
+        out[ECX] &= ~(F1_XSAVE | F1_OSXSAVE | F1_FMA | F1_AVX | F1_F16C | F1_MONITOR | F1_X2APIC);
         out[ECX] |= F1_HYPERVISOR;
         break;
     case 7:
@@ -114,6 +118,25 @@ static void hide_for_vtl2(uint32_t leaf, uint32_t out[4]) {
         break;
     case LEAF_EXT_FEATURES:
         out[ECX] &= ~(F_8001_ECX_SVM | F_8001_ECX_AVX_AMD);
+        break;
+    default:
+        break;
+    }
+}
+
+/// VTL0's APIC IDs are not the processor's.
+static void number_for_vtl0(const struct vsm_vp *vp, uint32_t leaf, uint32_t out[4]) {
+    switch (leaf) {
+    case 1:
+        out[EBX] &= BIT(F1_EBX_APIC_ID_SHIFT) - 1;
+        out[EBX] |= vp->apic_id << F1_EBX_APIC_ID_SHIFT;
+        break;
+    case LEAF_TOPOLOGY:
+    case LEAF_TOPOLOGY_V2:
+        out[EDX] = vp->apic_id;
+        break;
+    case LEAF_TOPOLOGY_AMD:
+        out[EAX] = vp->apic_id;
         break;
     default:
         break;
@@ -168,5 +191,8 @@ void vsm_cpuid(struct vsm_vp *vp, unsigned vtl, uint32_t leaf, uint32_t subleaf,
         hide_for_vtl2(leaf, out);
     } else {
         hide_for_vtl0(&vp->vtl[vtl].vmcb->save, leaf, subleaf, out);
+        if (vp->apic_id != vp->physical_apic_id) {
+            number_for_vtl0(vp, leaf, out);
+        }
     }
 }

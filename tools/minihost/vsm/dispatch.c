@@ -194,12 +194,23 @@ static enum vsm_next handle_vtl0(struct vsm_vp *vp, uint64_t code) {
     }
 }
 
+/// The VTL has run, nobody knows how far: it cannot go on from the state of before the entry.
+static enum vsm_next handle_lost(struct vsm_vp *vp) {
+    vp->vtl[vp->active_vtl].vmcb->control.event_injection = 0;
+    return vp->active_vtl == VSM_GUEST_VTL
+               ? vsm_intercept_shutdown(vp)
+               : vsm_fail(vp, "the processor did not give back VTL2's state");
+}
+
 enum vsm_next vsm_handle_exit(struct vsm_vp *vp) {
     struct svm_control *control = &vp->vtl[vp->active_vtl].vmcb->control;
     uint64_t code = control->exit_code;
 
     if ((uint32_t)code == SVM_EXIT_INVALID) {
         code = SVM_EXIT_INVALID; // QEMU writes 32 bits
+    }
+    if (vp->lost) {
+        return handle_lost(vp);
     }
     if (vp->active_vtl == VSM_PARAVISOR) {
         control->event_injection = 0;

@@ -13,6 +13,7 @@
 
 #define MSR_TSC         0x10u
 #define MSR_PLATFORM_ID 0x17u
+#define MSR_APIC_BASE   0x1bu
 #define MSR_FEATURES    0x3au
 #define MSR_TSC_ADJUST  0x3bu
 #define MSR_SPEC_CTRL   0x48u
@@ -39,6 +40,8 @@
 #define MSR_INT_PENDING 0xc0010055u
 #define MSR_VM_CR       0xc0010114u
 #define MSR_DE_CFG      0xc0011029u
+
+#define APIC_BASE_BSP (UINT64_C(1) << 8)
 
 #define EFER_SCE      (UINT64_C(1) << 0)
 #define EFER_LME      (UINT64_C(1) << 8)
@@ -223,6 +226,47 @@ static int vtl0_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t 
     }
 }
 
+// ---- VTL2 --------------------------------------------------------------------------------------
+
+/// The physical APIC is VTL2's, but not its mode and place: minihost sends IPIs by its memory. VP 0
+/// is the bootstrap processor, on whatever CPU it lives.
+static uint64_t physical_apic_base(const struct vsm_vp *vp) {
+    uint64_t value = vp->partition->ops->read_msr(MSR_APIC_BASE) & ~APIC_BASE_BSP;
+
+    return value | (vp->index == 0 ? APIC_BASE_BSP : 0);
+}
+
+static int vtl2_read(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value) {
+    switch (index) {
+    case MSR_APIC_BASE:
+        *value = physical_apic_base(vp);
+        return 0;
+    case MSR_VM_CR:
+        *value = SVM_VM_CR_SVMDIS;
+        return 0;
+    case MSR_PAT: // only by hypercall: VTL2's instructions reach the processor's
+        *value = vp->vtl[vtl].pat;
+        return 0;
+    default:
+        return -ENOENT;
+    }
+}
+
+static int vtl2_write(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value) {
+    switch (index) {
+    case MSR_APIC_BASE:
+        return value == physical_apic_base(vp) ? 0 : -EPERM;
+    case MSR_PAT:
+        if (!is_pat_valid(value)) {
+            return -ENOENT;
+        }
+        vp->vtl[vtl].pat = value;
+        return 0;
+    default:
+        return -ENOENT;
+    }
+}
+
 // ---- both --------------------------------------------------------------------------------------
 
 int vsm_read_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *value) {
@@ -240,19 +284,8 @@ int vsm_read_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t *valu
     if (index >= HV_MSR_FIRST && index <= HV_MSR_LAST) {
         return vsm_synthetic_read(vp, vtl, index, value);
     }
-    if (vtl == VSM_GUEST_VTL) {
-        return vtl0_read(vp, vtl, index, value);
-    }
-    switch (index) {
-    case MSR_VM_CR:
-        *value = SVM_VM_CR_SVMDIS;
-        return 0;
-    case MSR_PAT: // only by hypercall: VTL2's instructions reach the processor's
-        *value = vp->vtl[vtl].pat;
-        return 0;
-    default:
-        return -ENOENT;
-    }
+    return vtl == VSM_GUEST_VTL ? vtl0_read(vp, vtl, index, value)
+                                : vtl2_read(vp, vtl, index, value);
 }
 
 int vsm_write_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t value) {
@@ -268,12 +301,6 @@ int vsm_write_msr(struct vsm_vp *vp, unsigned vtl, uint32_t index, uint64_t valu
     if (index >= HV_MSR_FIRST && index <= HV_MSR_LAST) {
         return vsm_synthetic_write(vp, vtl, index, value);
     }
-    if (vtl == VSM_GUEST_VTL) {
-        return vtl0_write(vp, vtl, index, value);
-    }
-    if (index == MSR_PAT && is_pat_valid(value)) {
-        vp->vtl[vtl].pat = value;
-        return 0;
-    }
-    return -ENOENT;
+    return vtl == VSM_GUEST_VTL ? vtl0_write(vp, vtl, index, value)
+                                : vtl2_write(vp, vtl, index, value);
 }

@@ -177,7 +177,7 @@ static int get_processor(struct vsm_vp *vp, unsigned vtl, uint32_t name,
         value->low = 1;
         return HV_STATUS_SUCCESS;
     case HV_REGISTER_INITIAL_APIC_ID:
-        value->low = vp->apic_id;
+        value->low = vtl == VSM_PARAVISOR ? vp->physical_apic_id : vp->apic_id;
         return HV_STATUS_SUCCESS;
     default:
         return -ENOENT;

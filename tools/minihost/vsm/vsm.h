@@ -94,7 +94,9 @@ struct vsm_mail {
 
 struct vsm_vp {
     struct vsm_partition *partition;
-    uint32_t index, apic_id;
+    uint32_t index;
+    uint32_t apic_id;          ///< VTL0's
+    uint32_t physical_apic_id; ///< VTL2's
     unsigned active_vtl;
     uint64_t gpr[16]; ///< shared between VTLs; enum vsm_gpr
     uint64_t dr[4];   ///< DR0-3, shared: kept in the processor
@@ -115,6 +117,7 @@ struct vsm_vp {
     uint64_t reinject;       ///< what an exit interrupted, as event injection, 0: none
     uint64_t reg_page_msr;   ///< HvRegisterRegPage of VTL2
     bool refused;            ///< the processor did not take the VP's state at the last entry
+    bool lost;               ///< the last exit did not bring back the VTL's state
     // Calls by other CPUs and timers that come so often that VTL0 gets nowhere, see dispatch.c.
     uint64_t disturbed_100ns;
     uint32_t disturbances;
