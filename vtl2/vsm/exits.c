@@ -24,10 +24,16 @@
 
 #define SIPI_CS_ATTRIBUTES 0x9bu ///< present, code, readable, accessed
 
-static void fail(struct vp_exit *exit, const char *what, uint64_t a, uint64_t b, uint64_t c,
-                 uint64_t d) {
+/// The values that go to the hypervisor are the guest's, or made of them (RIP behind an
+/// instruction, a start-up message): when it takes them for invalid, that is the guest's crash. All
+/// other errors are the host's or ours.
+void vsm_vp_fail(struct vp_exit *exit, const char *what, int error, const uint64_t detail[3]) {
     exit->kind = VP_EXIT_FAILED;
-    exit->failed = (struct vp_exit_failed){.what = what, .detail = {a, b, c, d}};
+    exit->failed = (struct vp_exit_failed){
+        .what = what,
+        .detail = {(uint64_t)-error, detail[0], detail[1], detail[2]},
+        .by_guest = error == -EINVAL,
+    };
 }
 
 /// Past the event's instruction, which has length bytes when the message does not say.
@@ -158,11 +164,14 @@ static int answer_sipi(struct vp *vp) {
         {.name = HV_REGISTER_RIP},
         {.name = HV_REGISTER_INTERNAL_ACTIVITY_STATE},
     };
+    int result;
 
     if (event->sipi.vp >= vp->partition->config.vp_count) {
         return 0;
     }
-    return vsm_set(vp->partition, event->sipi.vp, registers, ARRAY_COUNT(registers));
+    // A VP that is not in a state for it: the guest sent the message too early, or twice.
+    result = vsm_set(vp->partition, event->sipi.vp, registers, ARRAY_COUNT(registers));
+    return result == -EIO ? -EINVAL : result;
 }
 
 static int carry_out(struct vp *vp, struct vp_exit *exit) {
@@ -210,15 +219,18 @@ void vsm_handle(struct vp *vp, struct vp_exit *exit) {
 
     exit->kind = VP_EXIT_NONE;
     if (result < 0) {
-        fail(exit, "the hypervisor sent a message that is not understood", message->header.type,
-             message->header.payload_size_bytes, load_le64(message->payload),
-             load_le64(message->payload + 24));
+        exit->kind = VP_EXIT_FAILED;
+        exit->failed = (struct vp_exit_failed){
+            .what = "the hypervisor sent a message that is not understood",
+            .detail = {message->header.type, message->header.payload_size_bytes,
+                       load_le64(message->payload), load_le64(message->payload + 24)},
+        };
         return;
     }
     result = carry_out(vp, exit);
     vp->pending = exit->kind;
     if (result < 0) {
-        fail(exit, "an intercept could not be carried out", message->header.type, (uint64_t)-result,
-             vp->event.rip, 0);
+        vsm_vp_fail(exit, "an intercept could not be carried out", result,
+                    (const uint64_t[3]){message->header.type, vp->event.rip});
     }
 }

@@ -77,6 +77,12 @@ int vsm_set(const struct partition *partition, uint32_t vp_index,
 int vsm_set_u64(const struct partition *partition, uint32_t name, uint64_t value);
 int vsm_get_own_u64(const struct partition *partition, uint32_t name, uint64_t *out);
 
+// ---- partition.c ----
+
+/// What VTL0 does there comes to us, not to the host. -errno with a log line when VTL0 is not
+/// contained without it.
+int vsm_install_intercepts(const struct partition *partition);
+
 // ---- memory.c ----
 
 int vsm_map(struct partition *partition, struct gpa_range range, void *host, bool read_only);
@@ -103,6 +109,8 @@ int vsm_extint_inject(struct vp *vp, uint8_t vector);
 void vsm_handle(struct vp *vp, struct vp_exit *exit);
 /// Takes the result of the exit that the VMM has handled.
 int vsm_finish(struct vp *vp, const struct vp_exit *exit);
+/// VP_EXIT_FAILED for an error of vsm_finish() or of carrying an exit out.
+void vsm_vp_fail(struct vp_exit *exit, const char *what, int error, const uint64_t detail[3]);
 
 // ---- state.c ----
 

@@ -95,37 +95,42 @@ static int check_config(const struct partition *partition) {
     return 0;
 }
 
-/// What VTL0 does there comes to us, not to the host.
-static void install_intercepts(const struct partition *partition) {
-    static const struct hv_install_intercept_input intercepts[] = {
-        {
-            .partition_id = HV_PARTITION_ID_SELF,
-            .access_type_mask = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE,
-            .intercept_type = HV_INTERCEPT_IO_PORT_RANGE,
-            .parameter = 0xffff0000, // ports 0 to 0xffff
-        },
-        {
-            .partition_id = HV_PARTITION_ID_SELF,
-            .access_type_mask = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE,
-            .intercept_type = HV_INTERCEPT_MSR,
-        },
-        {
-            .partition_id = HV_PARTITION_ID_SELF,
-            .access_type_mask = HV_INTERCEPT_ACCESS_MASK_WRITE,
-            .intercept_type = HV_INTERCEPT_APIC_EOI,
-        },
+#define BOTH_WAYS (HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE)
+
+int vsm_install_intercepts(const struct partition *partition) {
+    static const struct {
+        uint32_t type, access;
+        uint64_t parameter;
+        bool is_required;
+        const char *without;
+    } intercepts[] = {
+        // Ports that do not come to us are the host's devices, which may be VTL2's.
+        {HV_INTERCEPT_IO_PORT_RANGE, BOTH_WAYS, 0xffff0000 /* 0 to 0xffff */, true,
+         "VTL0 would reach the host's ports"},
+        {HV_INTERCEPT_MSR, BOTH_WAYS, 0, false, "MSRs that the host does not know are #GP"},
+        {HV_INTERCEPT_APIC_EOI, HV_INTERCEPT_ACCESS_MASK_WRITE, 0, false,
+         "level-triggered interrupts may come only once"},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(intercepts); i++) {
-        int result =
-            vsm_hvcall(partition, HV_CALL_INSTALL_INTERCEPT, &intercepts[i], sizeof(intercepts[i]));
+        const struct hv_install_intercept_input input = {
+            .partition_id = HV_PARTITION_ID_SELF,
+            .access_type_mask = intercepts[i].access,
+            .intercept_type = intercepts[i].type,
+            .parameter = intercepts[i].parameter,
+        };
+        int result = vsm_hvcall(partition, HV_CALL_INSTALL_INTERCEPT, &input, sizeof(input));
 
-        // Not fatal: a host may intercept all of it anyway.
         if (result < 0) {
-            log_write(LOG_WARN, "vsm", "intercept %u is not installed: %s",
-                      intercepts[i].intercept_type, strerror(-result));
+            log_write(intercepts[i].is_required ? LOG_ERROR : LOG_WARN, "vsm",
+                      "intercept %u is not installed (%s): %s", intercepts[i].type,
+                      strerror(-result), intercepts[i].without);
+            if (intercepts[i].is_required) {
+                return result;
+            }
         }
     }
+    return 0;
 }
 
 static int vsm_partition_new(const struct vtl2_config *config, struct partition **out) {
@@ -153,11 +158,13 @@ static int vsm_partition_new(const struct vtl2_config *config, struct partition 
     if (result == 0) {
         result = vsm_protect_own_memory(partition);
     }
+    if (result == 0) {
+        result = vsm_install_intercepts(partition);
+    }
     if (result < 0) {
         vsm_partition_free(partition);
         return result;
     }
-    install_intercepts(partition);
     *out = partition;
     return 0;
 }

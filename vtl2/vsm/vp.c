@@ -159,19 +159,15 @@ int vsm_extint_line(struct vp *vp, bool level) {
 
 // ---- running ----
 
-static void fail(struct vp_exit *exit, const char *what, int error) {
-    exit->kind = VP_EXIT_FAILED;
-    exit->failed = (struct vp_exit_failed){.what = what, .detail = {(uint64_t)error}};
-}
-
 int vsm_vp_run(struct vp *vp, struct vp_exit *exit) {
+    static const uint64_t nothing[3];
     int result = vp->pending != VP_EXIT_NONE ? vsm_finish(vp, exit) : 0;
 
     if (result == 0) {
         result = update_window(vp);
     }
     if (result < 0) {
-        fail(exit, "VTL0's registers cannot be set", -result);
+        vsm_vp_fail(exit, "VTL0's registers cannot be set", result, nothing);
         return 0;
     }
     if (syscall(SYS_ioctl, vp->partition->vtl_fd, MSHV_RETURN_TO_LOWER_VTL, 0) < 0) {
@@ -181,7 +177,10 @@ int vsm_vp_run(struct vp *vp, struct vp_exit *exit) {
             exit->kind = VP_EXIT_WAKE;
             return 0;
         }
-        fail(exit, "RETURN_TO_LOWER_VTL failed", errno);
+        result = errno;
+        exit->kind = VP_EXIT_FAILED;
+        exit->failed = (struct vp_exit_failed){.what = "RETURN_TO_LOWER_VTL failed",
+                                               .detail = {(uint64_t)result}};
         return 0;
     }
     vp->page_fresh = vp->registers && vp->registers->is_valid &&
