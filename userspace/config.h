@@ -18,6 +18,7 @@
 #define CONFIG_MAX_HOST_PATHS 32u
 #define CONFIG_MAX_TEXT_BYTES 32768u ///< of one JSON text
 #define CONFIG_MAX_VPS        64u
+#define CONFIG_NAME_BYTES     32u
 #define CONFIG_KEY_BYTES      32u ///< guest_state.key
 
 enum config_console { CONFIG_CONSOLE_NONE, CONFIG_CONSOLE_VIRTIO, CONFIG_CONSOLE_SERIAL };
@@ -64,6 +65,10 @@ struct config {
     bool state_format;                   ///< an empty disk is made a guest state
     uint32_t state_key_bytes;            ///< 0: not encrypted
     uint8_t state_key[CONFIG_KEY_BYTES]; ///< secret: config_forget_secrets()
+    // Secure Boot
+    bool secure_boot;
+    char secure_boot_template[CONFIG_NAME_BYTES]; ///< keys for a new variable store
+    char secure_boot_keys[CONFIG_PATH_BYTES];     ///< JSON file of the template "custom"
     // disks
     uint32_t disk_count;
     struct config_disk disks[CONFIG_MAX_DISKS];

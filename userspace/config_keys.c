@@ -91,6 +91,17 @@ static const struct config_key state_keys[] = {
 };
 static const struct config_object state_object = KEYS(state_keys);
 
+static const struct config_key secure_boot_keys[] = {
+    BOOL("enabled", struct config, secure_boot),
+    TEXT("template", struct config, secure_boot_template),
+    {.name = "keys",
+     .type = CONFIG_TEXT,
+     .off = offsetof(struct config, secure_boot_keys),
+     .size = sizeof(((struct config *)0)->secure_boot_keys),
+     .host_folder = "/dev/"},
+};
+static const struct config_object secure_boot_object = KEYS(secure_boot_keys);
+
 static const struct config_key disk_keys[] = {
     // A file of VTL2's own is nothing that a host may hand to the guest: the vTPM's state is one.
     {.name = "path",
@@ -112,6 +123,7 @@ static const struct config_key root_keys[] = {
     OBJECT("serial", serial_object),
     OBJECT("tpm", tpm_object),
     OBJECT("guest_state", state_object),
+    OBJECT("secure_boot", secure_boot_object),
     {.name = "disks",
      .type = CONFIG_ARRAY,
      .off = offsetof(struct config, disks),
@@ -137,6 +149,8 @@ void config_defaults(struct config *config) {
     config->rng = true;
     config->console = CONFIG_CONSOLE_VIRTIO;
     config->state_format = true;
+    config->secure_boot = true;
+    snprintf(config->secure_boot_template, sizeof(config->secure_boot_template), "microsoft");
     snprintf(config->console_backend, sizeof(config->console_backend), "/dev/hvc0");
     snprintf(config->serial_backend, sizeof(config->serial_backend), "null");
     snprintf(config->command_line, sizeof(config->command_line), "console=hvc0 quiet");

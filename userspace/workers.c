@@ -262,6 +262,13 @@ static int add_vtpm(const struct workers *w, struct launch *l) {
     return state_fd;
 }
 
+/// The options of the UEFI variables (uefi_vars.h).
+static void add_uefi_vars(const struct workers *w, struct launch *l) {
+    if (w->config->secure_boot) {
+        add(l, "--secure-boot");
+    }
+}
+
 int workers_start_service(struct workers *w, enum worker_kind kind) {
     struct launch l = {.argument_count = 0};
     int vault_fd = w->vault_fds[kind], state_fd = -1;
@@ -278,8 +285,8 @@ int workers_start_service(struct workers *w, enum worker_kind kind) {
     if (kind == WORKER_VTPM) {
         state_fd = add_vtpm(w, &l);
         r = vault_fd < 0 && state_fd < 0 ? -EIO : 0;
-    } else if (w->config_path) {
-        add(&l, "--config=%s", w->config_path);
+    } else {
+        add_uefi_vars(w, &l);
     }
     r = r == 0 ? launch(w, kind, &l) : r;
     close(pair[1]);

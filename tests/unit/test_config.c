@@ -48,6 +48,8 @@ static void test_defaults(void **state) {
     assert_false(config.own_chips);
     assert_true(config.halt_exits);
     assert_false(config.tpm_enabled);
+    assert_true(config.secure_boot);
+    assert_string_equal(config.secure_boot_template, "microsoft");
     assert_int_equal(config_check(&config, "t.json", &error), 0);
 }
 
@@ -63,10 +65,15 @@ static void test_every_key(void **state) {
               "\"serial\":{"
               "\"backend\":\"/s\"},\"tpm\":{\"enabled\":true,\"state\":\"/t\"},\"guest_state\":{"
               "\"path\":\"/v\",\"nvme_serial\":\"gs\",\"format\":false,\"key\":"
-              "\"00112233445566778899aabbccddeeffFFEEDDCCBBAA99887766554433221100\"},\"disks\":[{"
+              "\"00112233445566778899aabbccddeeffFFEEDDCCBBAA99887766554433221100\"},"
+              "\"secure_boot\":{\"enabled\":false,\"template\":\"custom\",\"keys\":\"/k\"},"
+              "\"disks\":[{"
               "\"path\":\"/d\",\"serial\":\"s\",\"read_only\":true,\"buffered\":true},{"
               "\"nvme_serial\":\"n\"}],\"host_may_set\":[\"disks\",\"guest.vps\"]}"),
         0);
+    assert_false(config.secure_boot);
+    assert_string_equal(config.secure_boot_template, "custom");
+    assert_string_equal(config.secure_boot_keys, "/k");
     assert_string_equal(config.state_path, "/v");
     assert_string_equal(config.state_nvme_serial, "gs");
     assert_false(config.state_format);
