@@ -15,11 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER_BYTES  36u
-#define RSDP_BYTES    36u
-#define RSDP_V1_BYTES 20u
-#define FACS_BYTES    64u
-#define FADT_BYTES    276u
+#define HEADER_BYTES 36u
+#define FACS_BYTES   64u
+#define FADT_BYTES   276u
 
 #define LOCAL_APIC_GPA 0xFEE00000u
 #define IOAPIC_GPA     0xFEC00000u
@@ -119,6 +117,9 @@ static void add_fadt(struct acpi_writer *w, uint64_t dsdt_gpa, uint64_t facs_gpa
         fadt[128] = RESET_VALUE;
         fadt[131] = 5; // minor version: 6.5
         store_le64(fadt + 140, dsdt_gpa);
+        acpi_note_link(w, 36, 4);
+        acpi_note_link(w, 40, 4);
+        acpi_note_link(w, 140, 8);
         store_port(fadt + 148, 8 * ACPI_PM_EVT_BYTES, ACCESS_WORD, ACPI_PM_BASE);
         store_port(fadt + 172, 8 * ACPI_PM_CNT_BYTES, ACCESS_WORD, ACPI_PM_CNT_PORT);
         store_port(fadt + 208, 8 * ACPI_PM_TMR_BYTES, ACCESS_DWORD, ACPI_PM_TMR_PORT);
@@ -218,6 +219,7 @@ static void add_tpm2(struct acpi_writer *w, const struct acpi_config *config) {
 static uint64_t add_xsdt(struct acpi_writer *w) {
     acpi_table_begin(w, "XSDT", 1);
     for (unsigned i = 0; i < w->table_count; i++) {
+        acpi_note_link(w, HEADER_BYTES + 8 * i, 8);
         acpi_append_le64(w, w->table_gpas[i]);
     }
     return acpi_table_end(w, false);
@@ -232,10 +234,10 @@ static void fill_rsdp(uint8_t *rsdp, uint64_t xsdt_gpa) {
     memcpy(rsdp, signature, sizeof(signature));
     memcpy(rsdp + 9, oem_id, sizeof(oem_id));
     rsdp[15] = 2; // revision
-    store_le32(rsdp + 20, RSDP_BYTES);
-    store_le64(rsdp + 24, xsdt_gpa);
-    rsdp[8] = acpi_checksum(rsdp, RSDP_V1_BYTES);
-    rsdp[32] = acpi_checksum(rsdp, RSDP_BYTES);
+    store_le32(rsdp + 20, ACPI_RSDP_BYTES);
+    store_le64(rsdp + ACPI_RSDP_XSDT_OFF, xsdt_gpa);
+    rsdp[ACPI_RSDP_V1_SUM_OFF] = acpi_checksum(rsdp, ACPI_RSDP_V1_BYTES);
+    rsdp[ACPI_RSDP_SUM_OFF] = acpi_checksum(rsdp, ACPI_RSDP_BYTES);
 }
 
 static bool config_is_valid(const struct acpi_config *config, uint64_t base_gpa,
@@ -252,33 +254,41 @@ static bool config_is_valid(const struct acpi_config *config, uint64_t base_gpa,
            capacity_bytes <= four_gib - base_gpa;
 }
 
-int acpi_tables_build(const struct acpi_config *config, uint64_t base_gpa, uint8_t *out,
-                      size_t capacity_bytes, size_t *used_bytes) {
-    struct acpi_writer w = {.out = out, .capacity = capacity_bytes, .base_gpa = base_gpa};
+int acpi_tables_write(const struct acpi_config *config, struct acpi_writer *w) {
     uint64_t dsdt_gpa;
     uint64_t facs_gpa;
     uint64_t xsdt_gpa;
 
-    if (!config_is_valid(config, base_gpa, capacity_bytes)) {
+    if (!config_is_valid(config, w->base_gpa, w->capacity)) {
         return -EINVAL;
     }
-    acpi_append(&w, RSDP_BYTES);
-    facs_gpa = add_facs(&w);
-    dsdt_gpa = acpi_add_aml(&w, dsdt_aml, sizeof(dsdt_aml), false);
-    add_fadt(&w, dsdt_gpa, facs_gpa);
-    add_madt(&w, config->vp_count);
-    add_windows(&w, config);
+    acpi_append(w, ACPI_RSDP_BYTES);
+    facs_gpa = add_facs(w);
+    dsdt_gpa = acpi_add_aml(w, dsdt_aml, sizeof(dsdt_aml), false);
+    add_fadt(w, dsdt_gpa, facs_gpa);
+    add_madt(w, config->vp_count);
+    add_windows(w, config);
     if (config->has_tpm) {
-        acpi_add_aml(&w, ssdt_tpm_aml, sizeof(ssdt_tpm_aml), true);
-        add_tpm2(&w, config);
+        acpi_add_aml(w, ssdt_tpm_aml, sizeof(ssdt_tpm_aml), true);
+        add_tpm2(w, config);
     }
-    xsdt_gpa = add_xsdt(&w);
-    if (w.full) {
+    xsdt_gpa = add_xsdt(w);
+    if (w->full) {
         return -ENOSPC;
     }
-    fill_rsdp(out, xsdt_gpa);
-    *used_bytes = w.used;
+    fill_rsdp(w->out, xsdt_gpa);
     return 0;
+}
+
+int acpi_tables_build(const struct acpi_config *config, uint64_t base_gpa, uint8_t *out,
+                      size_t capacity_bytes, size_t *used_bytes) {
+    struct acpi_writer w = {.out = out, .capacity = capacity_bytes, .base_gpa = base_gpa};
+    int r = acpi_tables_write(config, &w);
+
+    if (r == 0) {
+        *used_bytes = w.used;
+    }
+    return r;
 }
 
 int acpi_tables_install(const struct acpi_config *config, const struct guest_memory *gm,

@@ -4,10 +4,19 @@
 // chapter 5; TCG ACPI Specification 1.3).
 #pragma once
 
+#include "devices/acpi_writer.h"
 #include "devices/guest_memory.h"
 #include "igvm/base/types.h"
 
 #define ACPI_MAX_VPS 1024u
+
+// RSDP (ACPI 6.5, 5.2.5.3): it is the first thing that is written, the tables follow.
+#define ACPI_RSDP_BYTES      36u
+#define ACPI_RSDP_V1_BYTES   20u
+#define ACPI_RSDP_V1_SUM_OFF 8u
+#define ACPI_RSDP_XSDT_OFF   24u
+#define ACPI_RSDP_SUM_OFF    32u
+#define ACPI_TABLES_OFF      ACPI_TABLE_ALIGN
 
 /// Where Linux-direct machines keep the tables (docs/ARCHITECTURE.md).
 #define ACPI_AREA_START UINT64_C(0xE0000)
@@ -27,6 +36,10 @@ struct acpi_config {
 /// below 4 GiB); -ENOSPC: out is too small. Pure.
 int acpi_tables_build(const struct acpi_config *config, uint64_t base_gpa, uint8_t *out,
                       size_t capacity_bytes, size_t *used_bytes);
+
+/// As acpi_tables_build(), with the writer's buffer; afterwards its links name every pointer but
+/// the RSDP's.
+int acpi_tables_write(const struct acpi_config *config, struct acpi_writer *w);
 
 /// Builds the tables in guest memory at area.start; *rsdp is where the guest finds them. The caller
 /// reserves the area in the guest's memory map. acpi_tables_build()'s errors, -ENOMEM, -EFAULT.

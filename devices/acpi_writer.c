@@ -87,6 +87,13 @@ void acpi_table_begin(struct acpi_writer *w, const char *signature, uint8_t revi
     acpi_append_le32(w, 1);               // creator revision
 }
 
+void acpi_note_link(struct acpi_writer *w, uint32_t off_in_table, uint8_t size_bytes) {
+    CHECK(w->link_count < ACPI_MAX_LINKS);
+    w->links[w->link_count++] = (struct acpi_link){.table_off = (uint32_t)w->table_off,
+                                                   .off = (uint32_t)w->table_off + off_in_table,
+                                                   .size_bytes = size_bytes};
+}
+
 uint64_t acpi_table_end(struct acpi_writer *w, bool listed) {
     uint64_t table_gpa = w->base_gpa + w->table_off;
     size_t size_bytes = w->used - w->table_off;

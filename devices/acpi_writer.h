@@ -9,6 +9,15 @@
 
 #define ACPI_TABLE_ALIGN 64u ///< the FACS needs it, the others do not mind
 #define ACPI_MAX_TABLES  8u
+#define ACPI_MAX_LINKS   (ACPI_MAX_TABLES + 4u) ///< XSDT's, FADT's three, RSDP's
+
+/// A field that holds an address inside the buffer: whoever moves the tables corrects it. Offsets
+/// in the buffer.
+struct acpi_link {
+    uint32_t table_off; ///< of the table it stands in: its checksum covers the field
+    uint32_t off;
+    uint8_t size_bytes; ///< 4 or 8
+};
 
 /// The tables under construction: [0, used) of out are valid. Once something does not fit, full is
 /// set and nothing more is written; the caller looks at the end.
@@ -21,6 +30,8 @@ struct acpi_writer {
     size_t table_off; ///< of the table being written
     uint64_t table_gpas[ACPI_MAX_TABLES];
     unsigned table_count;
+    struct acpi_link links[ACPI_MAX_LINKS];
+    unsigned link_count;
 };
 
 /// Room for size_bytes zero bytes; NULL when there is none.
@@ -38,6 +49,8 @@ uint8_t acpi_checksum(const uint8_t *bytes, size_t size_bytes);
 
 /// Starts a table with the common header (5.2.6); acpi_table_end() fills in length and checksum.
 void acpi_table_begin(struct acpi_writer *w, const char *signature, uint8_t revision);
+/// Notes that the table being written has a pointer at this offset.
+void acpi_note_link(struct acpi_writer *w, uint32_t off_in_table, uint8_t size_bytes);
 /// Closes the table and returns its address; listed: the XSDT will name it.
 uint64_t acpi_table_end(struct acpi_writer *w, bool listed);
 /// Adds a table that iasl has made.

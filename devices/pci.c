@@ -142,7 +142,7 @@ static void bar_map(struct bus *mmio, struct pci_bar *bar) {
 }
 
 /// Moves the function's BARs to where the guest wants them, and retries every BAR of the machine
-/// that could not be mapped because another stood there. Bounded: 32 slots of 6.
+/// that could not be mapped because another stood there. Bounded: 256 functions of 6.
 static void sync_bars(struct pci_function *f) {
     struct pci_root *root = f->root;
 
@@ -157,8 +157,8 @@ static void sync_bars(struct pci_function *f) {
             bar_unmap(root->mmio, bar);
         }
     }
-    for (unsigned slot = 0; slot < PCI_SLOT_COUNT; slot++) {
-        struct pci_function *other = root->slots[slot];
+    for (unsigned n = 0; n < ARRAY_COUNT(root->functions); n++) {
+        struct pci_function *other = root->functions[n];
 
         for (unsigned i = 0; other && i < PCI_BAR_COUNT; i++) {
             if (other->bars[i].wanted && !other->bars[i].mapped) {

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #define PCI_SLOT_COUNT       32u
+#define PCI_FUNCTION_COUNT   8u ///< of a slot
 #define PCI_BAR_COUNT        6u
 #define PCI_BAR_MAX_PARTS    8u
 #define PCI_CONFIG_BYTES     256u
@@ -37,7 +38,7 @@
 #define PCI_CLASS_CODE          0x09u ///< three bytes: interface, sub-class, base class
 #define PCI_CACHE_LINE_SIZE     0x0Cu
 #define PCI_LATENCY_TIMER       0x0Du
-#define PCI_HEADER_TYPE         0x0Eu
+#define PCI_HEADER_TYPE         0x0Eu ///< bit 7: the slot has several functions
 #define PCI_BAR0                0x10u
 #define PCI_SUBSYSTEM_VENDOR_ID 0x2Cu
 #define PCI_SUBSYSTEM_ID        0x2Eu
@@ -45,6 +46,8 @@
 #define PCI_INTERRUPT_LINE      0x3Cu
 #define PCI_INTERRUPT_PIN       0x3Du
 #define PCI_FIRST_CAPABILITY    0x40u ///< capabilities are laid out from here on
+
+#define PCI_HEADER_MULTI (1u << 7)
 
 #define PCI_COMMAND_MEMORY       (1u << 1)
 #define PCI_COMMAND_BUS_MASTER   (1u << 2)
@@ -122,6 +125,7 @@ struct pci_function {
     // Fixed after pci_attach.
     struct pci_root *root;
     uint8_t slot;
+    uint8_t index; ///< in its slot
     uint16_t next_cap_off;
     uint8_t last_cap_off;                 ///< 0: none yet
     uint8_t template[PCI_CONFIG_BYTES];   ///< configuration space after reset
@@ -150,8 +154,8 @@ struct pci_root {
     struct irq_line intx[PCI_INTX_COUNT];
     void (*reset_requested)(void *ctx); ///< port 0xCF9 asked for a reset; may be NULL
     void *reset_ctx;
-    struct pci_function *slots[PCI_SLOT_COUNT];
-    struct pci_function host_bridge; ///< 8086:1237 in slot 0
+    struct pci_function *functions[PCI_SLOT_COUNT * PCI_FUNCTION_COUNT]; ///< slot << 3 | index
+    struct pci_function host_bridge;                                     ///< 8086:1237 in slot 0
     pthread_mutex_t map_lock;
     pthread_mutex_t intx_lock;
     uint32_t intx_asserted[PCI_INTX_COUNT]; ///< bit n: slot n pulls this line
@@ -214,8 +218,14 @@ int pci_add_capability(struct pci_function *f, uint8_t id, const void *body, uin
 int pci_add_msix(struct pci_function *f, unsigned vector_count, unsigned bar, uint32_t table_off,
                  uint32_t pba_off);
 
-/// Puts the function into a slot. -EINVAL: no such slot; -EEXIST: taken.
+/// Puts the function into a slot, as its function 0. -EINVAL: no such slot; -EEXIST: taken.
 int pci_attach(struct pci_root *root, struct pci_function *f, unsigned slot);
+
+/// Adds a function (index 1 to 7) to a slot whose function 0 is there already, which from now on
+/// says that it is not alone. -EINVAL: no such slot or index, no function 0, or the function has an
+/// interrupt pin (the slot's one line belongs to function 0); -EEXIST: taken.
+int pci_attach_function(struct pci_root *root, struct pci_function *f, unsigned slot,
+                        unsigned index);
 
 // ---- while the machine runs
 // ----------------------------------------------------------------------

@@ -38,14 +38,14 @@ static const struct state_table table = {
     .fields = fields,
 };
 
-/// The function that CONFIG_ADDRESS selects: bus 0, function 0 only; NULL when nobody is there.
+/// The function that CONFIG_ADDRESS selects, bus 0 only; NULL when nobody is there.
 static struct pci_function *selected(const struct pci_root *root) {
     uint32_t address = root->state.config_address;
 
-    if (!(address & CONFIG_ENABLE) || (address >> 8 & 0x7) != 0 || (address >> 16 & 0xFF) != 0) {
+    if (!(address & CONFIG_ENABLE) || (address >> 16 & 0xFF) != 0) {
         return NULL;
     }
-    return root->slots[address >> 11 & (PCI_SLOT_COUNT - 1)];
+    return root->functions[address >> 8 & 0xFF];
 }
 
 static enum bus_result data_access(struct pci_root *root, struct bus_access *access) {
@@ -117,17 +117,38 @@ void pci_set_intx(struct pci_function *f, bool level) {
     pthread_mutex_unlock(&f->root->intx_lock);
 }
 
-int pci_attach(struct pci_root *root, struct pci_function *f, unsigned slot) {
-    if (slot >= PCI_SLOT_COUNT || f->root) {
-        return -EINVAL;
-    }
-    if (root->slots[slot]) {
+static int attach(struct pci_root *root, struct pci_function *f, unsigned slot, unsigned index) {
+    struct pci_function **place = &root->functions[slot * PCI_FUNCTION_COUNT + index];
+
+    if (*place) {
         return -EEXIST;
     }
     f->root = root;
     f->slot = (uint8_t)slot;
-    root->slots[slot] = f;
+    f->index = (uint8_t)index;
+    *place = f;
     return 0;
+}
+
+int pci_attach(struct pci_root *root, struct pci_function *f, unsigned slot) {
+    return slot >= PCI_SLOT_COUNT || f->root ? -EINVAL : attach(root, f, slot, 0);
+}
+
+int pci_attach_function(struct pci_root *root, struct pci_function *f, unsigned slot,
+                        unsigned index) {
+    struct pci_function *first;
+
+    if (slot >= PCI_SLOT_COUNT || index == 0 || index >= PCI_FUNCTION_COUNT || f->root ||
+        f->template[PCI_INTERRUPT_PIN] != 0) {
+        return -EINVAL;
+    }
+    first = root->functions[slot * PCI_FUNCTION_COUNT];
+    if (first == NULL) {
+        return -EINVAL;
+    }
+    first->template[PCI_HEADER_TYPE] |= PCI_HEADER_MULTI;
+    first->state.config[PCI_HEADER_TYPE] |= PCI_HEADER_MULTI;
+    return attach(root, f, slot, index);
 }
 
 static void reset(void *self, device_reset_done_fn done, void *ctx) {

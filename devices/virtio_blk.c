@@ -140,7 +140,9 @@ static void start_transfer(struct virtio_blk_request *request, enum disk_op op, 
     struct disk_io *io = &request->io;
     bool is_read = op == DISK_READ;
     uint32_t size_bytes = is_read ? chain->writable_bytes : chain->readable_bytes;
-    uint32_t limit = blk->disk->info.max_transfer_bytes;
+    // Who has not taken the feature knows of no limit (5.2.3): the backend works in pieces then.
+    uint32_t limit =
+        negotiated(blk, VIRTIO_BLK_F_SIZE_MAX) ? blk->disk->info.max_transfer_bytes : 0;
 
     if (!check_range(blk, sector, size_bytes, &io->offset_bytes) ||
         (limit != 0 && size_bytes > limit) || (!is_read && blk->disk->info.read_only)) {

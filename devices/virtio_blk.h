@@ -16,6 +16,7 @@
 #define VIRTIO_BLK_SPANS (VIRTIO_BLK_SEG_MAX + 4u)
 
 #define VIRTIO_BLK_CONFIG_BYTES 60u ///< device-specific configuration space (5.2.4)
+#define VIRTIO_BLK_F_SIZE_MAX   (1ull << 1)
 #define VIRTIO_BLK_F_FLUSH      (1ull << 9)
 
 struct virtio_blk_config {

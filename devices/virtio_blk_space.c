@@ -11,7 +11,6 @@
 #define SECTOR_BYTES 512u
 
 // 5.2.3 features.
-#define BLK_F_SIZE_MAX     (1ull << 1)
 #define BLK_F_SEG_MAX      (1ull << 2)
 #define BLK_F_RO           (1ull << 5)
 #define BLK_F_BLK_SIZE     (1ull << 6)
@@ -72,7 +71,7 @@ static uint64_t describe(const struct disk_info *info, uint16_t queue_count,
         seg_max = pages == 0 ? 1 : pages < seg_max ? pages : seg_max;
         config->size_max = (uint32_t)align_down(info->max_transfer_bytes / seg_max,
                                                 pages == 0 ? SECTOR_BYTES : PAGE_SIZE_4K);
-        features |= BLK_F_SIZE_MAX;
+        features |= VIRTIO_BLK_F_SIZE_MAX;
     }
     config->seg_max = seg_max;
     if (info->max_discard_bytes != 0) {

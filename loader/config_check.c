@@ -39,7 +39,8 @@ static const char *check_fixed(const struct shim_config *config) {
 }
 
 static bool is_vtl0(const struct shim_payload *payload) {
-    return payload->kind == SHIM_PAYLOAD_VTL0_KERNEL || payload->kind == SHIM_PAYLOAD_VTL0_INITRD;
+    return payload->kind == SHIM_PAYLOAD_VTL0_KERNEL || payload->kind == SHIM_PAYLOAD_VTL0_INITRD ||
+           payload->kind == SHIM_PAYLOAD_VTL0_FIRMWARE;
 }
 
 /// The whole pages that a payload occupies; sizes and alignment must have been checked.
@@ -78,6 +79,8 @@ static const struct shim_payload **slot_of(struct config_payloads *out, uint32_t
         return &out->vtl0_kernel;
     case SHIM_PAYLOAD_VTL0_INITRD:
         return &out->vtl0_initrd;
+    case SHIM_PAYLOAD_VTL0_FIRMWARE:
+        return &out->vtl0_firmware;
     default:
         return NULL;
     }

@@ -18,6 +18,7 @@ struct config_payloads {
     const struct shim_payload *initrd;
     const struct shim_payload *vtl0_kernel;
     const struct shim_payload *vtl0_initrd;
+    const struct shim_payload *vtl0_firmware;
 };
 
 /// Checks a private copy of the page, whose GPAs are those of loader/layout.h, and adds delta (how

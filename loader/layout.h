@@ -18,7 +18,8 @@
 //   0x0100_0000    page data, unmeasured        VTL2's Linux (bzImage), verified by the shim
 //   0x0500_0000    page data, unmeasured        VTL2's initrd, verified by the shim
 //   0x0800_0000    end of VTL2's fixed RAM; from here on the machine's RAM is VTL0's
-//   0x0e00_0000    page data, unmeasured        VTL0's kernel file, parked in VTL0's own RAM
+//   0x0dc0_0000    page data, unmeasured        VTL0's firmware, parked in VTL0's own RAM
+//   0x0e00_0000    page data, unmeasured        VTL0's kernel file, likewise
 //   0x0f00_0000    page data, unmeasured        VTL0's initrd, likewise
 // clang-format on
 #pragma once
@@ -50,6 +51,7 @@
 // Linux claims what is left up to the next such boundary behind its RAM as a "RAM buffer"
 // (arch/x86/kernel/e820.c), and would then refuse VTL0's pool to dax_hmem: VTL2's RAM ends on one.
 #define LAYOUT_VTL2_RAM_END_ALIGN 0x04000000u
+#define LAYOUT_VTL0_FIRMWARE_GPA  0x0dc00000u
 #define LAYOUT_VTL0_KERNEL_GPA    0x0e000000u
 #define LAYOUT_VTL0_INITRD_GPA    0x0f000000u
 // VTL0 wants its RAM to begin at 0. Where the guest-physical addresses of both VTLs are the
@@ -75,10 +77,11 @@ enum shim_platform {
 
 enum shim_payload_kind {
     SHIM_PAYLOAD_NONE = 0,
-    SHIM_PAYLOAD_KERNEL = 1,      ///< VTL2's Linux, a bzImage
-    SHIM_PAYLOAD_INITRD = 2,      ///< VTL2's initrd
-    SHIM_PAYLOAD_VTL0_KERNEL = 3, ///< VTL0's kernel file; verified by the VMM, not by the shim
-    SHIM_PAYLOAD_VTL0_INITRD = 4, ///< VTL0's initrd; verified by the VMM
+    SHIM_PAYLOAD_KERNEL = 1,        ///< VTL2's Linux, a bzImage
+    SHIM_PAYLOAD_INITRD = 2,        ///< VTL2's initrd
+    SHIM_PAYLOAD_VTL0_KERNEL = 3,   ///< VTL0's kernel file; verified by the VMM, not by the shim
+    SHIM_PAYLOAD_VTL0_INITRD = 4,   ///< VTL0's initrd; verified by the VMM
+    SHIM_PAYLOAD_VTL0_FIRMWARE = 5, ///< VTL0's UEFI firmware; verified by the VMM
 };
 
 /// One thing that the host loads without measuring it. Filled by the image builder.
@@ -116,7 +119,7 @@ _Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config f
 //   vtl0-memory       u64 pairs: start, end (system-physical, 2 MiB aligned)
 //   vtl2-memory       u64 pairs: start, end
 //   vtl0-kernel       u64 pair: start, size in bytes;  vtl0-kernel-sha384: 48 bytes
-//   vtl0-initrd       likewise
+//   vtl0-initrd       likewise;  vtl0-firmware likewise
 //   host-config       JSON text from the host, only with SHIM_FLAG_ALLOW_HOST_CONFIG
 //   shim-log          text: what the shim printed up to the making of this tree
 //   shim-tsc          u64 pair: TSC at the shim's entry and when this tree was made; with

@@ -87,6 +87,8 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
         (rc = put_ranges(fdt, "vtl2-memory", spec->vtl2, spec->vtl2_count)) != 0 ||
         (rc = put_payload(fdt, "vtl0-kernel", "vtl0-kernel-sha384", spec->vtl0_kernel)) != 0 ||
         (rc = put_payload(fdt, "vtl0-initrd", "vtl0-initrd-sha384", spec->vtl0_initrd)) != 0 ||
+        (rc = put_payload(fdt, "vtl0-firmware", "vtl0-firmware-sha384", spec->vtl0_firmware)) !=
+            0 ||
         (rc = put_u64_pair(fdt, "shim-tsc", spec->tsc_entry, spec->tsc_now)) != 0 ||
         (rc = fdt_property_u32(fdt, "tsc-khz", spec->tsc_khz)) != 0) {
         return rc;

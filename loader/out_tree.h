@@ -21,10 +21,11 @@ struct out_tree_spec {
     uint32_t vtl0_count;
     const struct gpa_range *vtl2;
     uint32_t vtl2_count;
-    const struct shim_payload *vtl0_kernel; ///< optional
-    const struct shim_payload *vtl0_initrd; ///< optional
-    const char *host_config;                ///< optional
-    uint32_t host_config_bytes;             ///< without a NUL
+    const struct shim_payload *vtl0_kernel;   ///< optional
+    const struct shim_payload *vtl0_initrd;   ///< optional
+    const struct shim_payload *vtl0_firmware; ///< optional
+    const char *host_config;                  ///< optional
+    uint32_t host_config_bytes;               ///< without a NUL
     const char *log;
     uint32_t log_bytes;
     uint64_t tsc_entry;

@@ -152,6 +152,7 @@ static void plan_memory(void) {
     print_e820();
     check_vtl0_payload("VTL0's kernel", boot.payloads.vtl0_kernel);
     check_vtl0_payload("VTL0's initrd", boot.payloads.vtl0_initrd);
+    check_vtl0_payload("VTL0's firmware", boot.payloads.vtl0_firmware);
 }
 
 static void verify_and_parse_kernel(void) {
@@ -230,6 +231,7 @@ static void build_out_tree(void) {
         .vtl2_count = boot.plan.vtl2_count,
         .vtl0_kernel = boot.payloads.vtl0_kernel,
         .vtl0_initrd = boot.payloads.vtl0_initrd,
+        .vtl0_firmware = boot.payloads.vtl0_firmware,
         .host_config = config_allowed ? boot.host_tree.config : NULL,
         .host_config_bytes = boot.host_tree.config_bytes,
         .tsc_entry = boot.entry_tsc,

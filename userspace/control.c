@@ -288,16 +288,25 @@ int control_ask_service(int supervisor_fd, char service) {
     return -ENOENT;
 }
 
-void control_renew_vtpm(struct control *c, int supervisor_fd) {
+void control_renew_services(struct control *c, int supervisor_fd) {
     struct machine *machine = c->machine;
     int fd;
 
-    if (!machine->has_tpm || supervisor_fd < 0 || !vtpm_client_is_dead(&machine->vtpm)) {
+    if (supervisor_fd < 0) {
         return;
     }
-    fd = control_ask_service(supervisor_fd, SUPERVISOR_VTPM);
-    if (fd >= 0) {
-        vtpm_client_attach(&machine->vtpm, fd);
-        log_write(LOG_INFO, "vtpm", "a new vTPM serves the restarted guest");
+    if (machine->has_tpm && vtpm_client_is_dead(&machine->vtpm)) {
+        fd = control_ask_service(supervisor_fd, SUPERVISOR_VTPM);
+        if (fd >= 0) {
+            vtpm_client_attach(&machine->vtpm, fd);
+            log_write(LOG_INFO, "vtpm", "a new vTPM serves the restarted guest");
+        }
+    }
+    if (machine->has_uefi_vars && uefi_vars_client_is_dead(&machine->uefi_vars_client)) {
+        fd = control_ask_service(supervisor_fd, SUPERVISOR_UEFI_VARS);
+        if (fd >= 0) {
+            uefi_vars_client_attach(&machine->uefi_vars_client, fd);
+            log_write(LOG_INFO, "uefi-vars", "a new process keeps the restarted guest's variables");
+        }
     }
 }

@@ -27,5 +27,6 @@ void control_close(struct control *control);
 /// Asks the supervisor for a new service (SUPERVISOR_VTPM, …): its socket, -ENOENT or -EIO.
 int control_ask_service(int supervisor_fd, char service);
 
-/// Asks the supervisor for a fresh vTPM when the old one is dead; for a guest reset.
-void control_renew_vtpm(struct control *control, int supervisor_fd);
+/// Asks the supervisor for a new vTPM or variable process where the old one is dead; for a guest
+/// reset.
+void control_renew_services(struct control *control, int supervisor_fd);

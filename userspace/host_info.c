@@ -131,6 +131,9 @@ int host_info_read(const char *folder, struct host_info *out) {
         result = read_payload(folder, "vtl0-initrd", &out->initrd);
     }
     if (result == 0) {
+        result = read_payload(folder, "vtl0-firmware", &out->firmware);
+    }
+    if (result == 0) {
         result = read_config(folder, out);
     }
     size = result == 0 ? read_property(folder, "vp-count", count, sizeof(count)) : 0;

@@ -65,6 +65,7 @@ static int make_partition(struct machine *machine, const struct machine_setup *s
         .vp_count = machine->vp_count,
         .halt_exits = machine->config.halt_exits,
         .own_chips = machine->config.own_chips,
+        .has_firmware = machine->firmware.bytes != NULL,
         .access = machine_access,
         .access_ctx = machine,
         .own_memory = setup->own_memory,
@@ -77,7 +78,8 @@ static int make_partition(struct machine *machine, const struct machine_setup *s
                   strerror(-result));
         return result;
     }
-    return map_memory(machine);
+    result = map_memory(machine);
+    return result < 0 ? result : machine_map_firmware(machine);
 }
 
 static int build(struct machine *machine, const struct machine_setup *setup) {
@@ -107,8 +109,10 @@ int machine_new(const struct machine_setup *setup, struct machine **out) {
     machine->config = *setup->config;
     machine->memory = *setup->memory;
     machine->payload = *setup->payload;
+    machine->firmware = setup->firmware;
     machine->vp_count = setup->vp_count;
     machine->vtpm_fd = setup->vtpm_fd;
+    machine->uefi_vars_fd = setup->uefi_vars_fd;
     machine->pending_task.fn = woken;
     machine->wanted_task.fn = woken;
     result = uring_loop_init(&machine->loop, 0);
@@ -200,10 +204,16 @@ void machine_flush(struct machine *machine) {
     machine_wait_pending(machine);
 }
 
-void machine_reset_devices(struct machine *machine, const struct device *except) {
+/// Whether what stands behind the device lives in another process.
+static bool is_elsewhere(const struct machine *machine, const struct device *device) {
+    return (machine->has_tpm && device == &machine->tpm.device) ||
+           (machine->has_uefi_vars && device == &machine->uefi_vars.device);
+}
+
+void machine_reset_devices(struct machine *machine, bool for_load) {
     atomic_store(&machine->pending, 1);
     for (struct device *d = machine->devices; d; d = d->next) {
-        if (d == except) {
+        if (for_load && is_elsewhere(machine, d)) {
             continue;
         }
         atomic_fetch_add(&machine->pending, 1);
@@ -223,8 +233,7 @@ int machine_boot(struct machine *machine) {
     // end.
     atomic_fetch_and(&machine->wanted, ~(MACHINE_WANT_RESET | MACHINE_WANT_CRASH));
     machine_flush(machine);
-    machine_reset_devices(machine,
-                          NULL); // also the first time: the TPM's processor needs its power-on
+    machine_reset_devices(machine, false); // also the first time: the TPM needs its power-on
     if (machine->boot_count > 0) {
         result = machine->ops->reset(machine->partition);
         if (result < 0) {

@@ -10,16 +10,22 @@
 #pragma once
 
 #include "devices/acpi_pm.h"
+#include "devices/acpi_tables.h"
 #include "devices/bus.h"
+#include "devices/debugcon.h"
 #include "devices/disk.h"
+#include "devices/fw_cfg.h"
 #include "devices/guest_memory.h"
 #include "devices/ioapic.h"
 #include "devices/pci.h"
 #include "devices/pic.h"
+#include "devices/piix.h"
 #include "devices/pit.h"
+#include "devices/reset_port.h"
 #include "devices/rtc.h"
 #include "devices/serial16550.h"
 #include "devices/tpm_crb.h"
+#include "devices/uefi_vars.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_rng.h"
@@ -28,12 +34,14 @@
 #include "userspace/guest_ram.h"
 #include "userspace/linux_loader.h"
 #include "userspace/loop.h"
+#include "userspace/uefi_vars_client.h"
 #include "userspace/vtpm_client.h"
 #include "vtl2/vtl2.h"
 
 #define MACHINE_EXIT_KINDS (VP_EXIT_FAILED + 1)
 #define MACHINE_NAME_BYTES 24u
 
+#define MACHINE_FIRST_DISK_SLOT  4u
 #define MACHINE_PCI_WINDOW_START GUEST_RAM_LOW_END_GPA
 #define MACHINE_PCI_WINDOW_END   0xFEB00000ull
 #define MACHINE_INTX_FIRST_GSI   16u ///< PCI INTA to INTD; slot s has (s & 3)
@@ -53,6 +61,12 @@ enum machine_order {
 #define MACHINE_WANT_CRASH     (1u << 2) ///< triple fault
 #define MACHINE_WANT_ABORT     (1u << 3) ///< the platform cannot run the guest
 #define MACHINE_WANT_STOP      (1u << 4) ///< our own side wants to end (signal, control socket)
+
+/// The guest's firmware, which ends at 4 GiB. Page aligned; nobody writes it.
+struct machine_rom {
+    uint8_t *bytes; ///< NULL: the guest's kernel is loaded instead
+    size_t size_bytes;
+};
 
 struct machine_vp {
     struct machine *machine;
@@ -77,6 +91,7 @@ struct machine {
     struct config config;
     struct guest_memory memory;
     struct linux_payload payload;
+    struct machine_rom firmware;
     struct bus *pio, *mmio;
     uint32_t vp_count;
     struct machine_vp *vps;
@@ -111,6 +126,15 @@ struct machine {
     int vtpm_fd; ///< until vtpm takes it over
     struct vtpm_client vtpm;
     bool has_console, has_rng, has_tpm;
+    // With firmware only.
+    struct fw_cfg fw_cfg;
+    struct piix piix;
+    struct reset_port reset_port;
+    struct debugcon debugcon;
+    struct uefi_vars uefi_vars;
+    struct uefi_vars_client uefi_vars_client;
+    int uefi_vars_fd; ///< until uefi_vars_client takes it over
+    bool has_fw_cfg, has_uefi_vars;
     struct chardev_tty console_tty, serial_tty;
     bool console_tty_open, serial_tty_open;
 };
@@ -120,10 +144,12 @@ struct machine_setup {
     const struct config *config;
     const struct guest_memory *memory;
     const struct linux_payload *payload;
+    struct machine_rom firmware;
     const struct gpa_range *own_memory; ///< VTL2's: the guest is kept out of it
     uint32_t own_memory_count;
     uint32_t vp_count;
-    int vtpm_fd; ///< the vTPM's socket, -1: none
+    int vtpm_fd;      ///< the vTPM's socket, -1: none
+    int uefi_vars_fd; ///< the variable process's socket, -1: none
 };
 
 /// Builds the machine: partition, VP threads (stopped), devices. -errno with a log line that says
@@ -140,8 +166,9 @@ int machine_boot(struct machine *machine);
 void machine_stop(struct machine *machine);
 void machine_run(struct machine *machine);
 
-/// Power-on state for all devices but one (NULL: for all); VPs are stopped.
-void machine_reset_devices(struct machine *machine, const struct device *except);
+/// Power-on state for all devices; VPs are stopped. for_load: a saved state follows, and what lives
+/// in other processes (the TPM, UEFI variables) is not part of it: those devices are left alone.
+void machine_reset_devices(struct machine *machine, bool for_load);
 
 /// Lets all devices' work in flight finish, nothing new is taken; VPs are stopped. For a save.
 void machine_pause_devices(struct machine *machine);
@@ -177,6 +204,16 @@ void machine_end_interrupt(struct machine *machine, uint8_t vector);
 /// Builds what the configuration asks for and links machine->devices.
 int machine_add_devices(struct machine *machine);
 void machine_remove_devices(struct machine *machine);
+/// Without firmware these do nothing: the ROM's place in the guest, and the devices that firmware
+/// needs; after all other devices, since fw_cfg describes them.
+int machine_map_firmware(struct machine *machine);
+int machine_add_firmware(struct machine *machine);
+void machine_remove_firmware(struct machine *machine);
+/// PCI's window below 4 GiB, and what the ACPI tables say.
+struct gpa_range machine_pci_window(const struct machine *machine);
+struct acpi_config machine_acpi_config(const struct machine *machine);
+/// The guest asks for a reset: on a VP's thread, with a device's lock held.
+void machine_on_reset(void *machine);
 /// Runs the control loop until pending is 0.
 void machine_wait_pending(struct machine *machine);
 /// One acknowledgement less; any thread. Fits device_reset_done_fn.

@@ -16,13 +16,12 @@
 #include <string.h>
 #include <time.h>
 
-#define COM1_PORT       0x3f8u
-#define COM1_GSI        4u
-#define RTC_GSI         8u
-#define SCI_GSI         9u
-#define CONSOLE_SLOT    2u
-#define RNG_SLOT        3u
-#define FIRST_DISK_SLOT 4u
+#define COM1_PORT    0x3f8u
+#define COM1_GSI     4u
+#define RTC_GSI      8u
+#define SCI_GSI      9u
+#define CONSOLE_SLOT 2u
+#define RNG_SLOT     3u
 
 static uint64_t wall_ns(void *ctx) {
     struct timespec now;
@@ -48,7 +47,7 @@ static void on_power_off(void *ctx) {
     end_of_guest(ctx, MACHINE_WANT_POWER_OFF);
 }
 
-static void on_reset(void *ctx) {
+void machine_on_reset(void *ctx) {
     end_of_guest(ctx, MACHINE_WANT_RESET);
 }
 
@@ -146,7 +145,7 @@ static int add_chipset(struct machine *machine) {
         .intx_first_gsi = MACHINE_INTX_FIRST_GSI,
         .set_line = machine_set_line,
         .set_line_ctx = machine,
-        .reset_requested = on_reset,
+        .reset_requested = machine_on_reset,
         .reset_ctx = machine,
     };
     int result = serial16550_init(&machine->com1, "com1", &serial);
@@ -215,7 +214,7 @@ static int add_disk(struct machine *machine, uint32_t index) {
     struct virtio_blk *disk = calloc(1, sizeof(*disk));
     struct virtio_blk_config config = {
         .virtio = virtio_config(machine, names),
-        .pci = {.name = pci_name, .root = &machine->pci, .slot = FIRST_DISK_SLOT + index},
+        .pci = {.name = pci_name, .root = &machine->pci, .slot = MACHINE_FIRST_DISK_SLOT + index},
     };
     int result;
 
@@ -277,6 +276,7 @@ int machine_add_devices(struct machine *machine) {
         result = add_disk(machine, i);
     }
     result = result < 0 ? result : add_tpm(machine);
+    result = result < 0 ? result : machine_add_firmware(machine);
     if (result == 0 && machine->console_tty_open) {
         chardev_tty_start(&machine->console_tty);
     }
@@ -287,6 +287,7 @@ int machine_add_devices(struct machine *machine) {
 }
 
 void machine_remove_devices(struct machine *machine) {
+    machine_remove_firmware(machine);
     for (uint32_t i = 0; i < machine->config.disk_count; i++) {
         if (machine->disks[i]) {
             virtio_blk_destroy(machine->disks[i]);

@@ -100,7 +100,7 @@ int machine_state_load(struct machine *machine, const uint8_t *blob, size_t size
         log_write(LOG_WARN, "state", "not a saved state");
         return -EINVAL;
     }
-    machine_reset_devices(machine, machine->has_tpm ? &machine->tpm.device : NULL);
+    machine_reset_devices(machine, true);
     for (uint32_t i = 0; i < count; i++) {
         struct device *d;
         int result;

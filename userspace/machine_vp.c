@@ -152,11 +152,7 @@ static int settle(struct machine_vp *vp) {
 /// ACPI tables and kernel into guest memory: again at every start, the guest may have overwritten
 /// them.
 static int load_guest(struct machine *machine, struct vp_registers *registers) {
-    const struct acpi_config acpi = {
-        .vp_count = machine->vp_count,
-        .pci_window = {MACHINE_PCI_WINDOW_START, MACHINE_PCI_WINDOW_END},
-        .has_tpm = machine->has_tpm,
-    };
+    const struct acpi_config acpi = machine_acpi_config(machine);
     const struct gpa_range area = {ACPI_AREA_START, ACPI_AREA_END};
     const char *why = "unknown";
     gpa_t rsdp = gpa(0);
@@ -174,15 +170,16 @@ static int load_guest(struct machine *machine, struct vp_registers *registers) {
     return result;
 }
 
-/// Power-on state; VP 0 also places the guest's kernel, since only its thread may set registers.
+/// Power-on state; without firmware VP 0 also places the guest's kernel, since only its thread may
+/// set registers.
 static int boot(struct machine_vp *vp) {
     struct machine *machine = vp->machine;
     struct vp_registers registers;
     int result = machine->boot_count > 0 ? machine->ops->vp_reset(vp->vp) : 0;
 
     vp->exit.kind = VP_EXIT_NONE;
-    if (result < 0 || vp->index != 0) {
-        return result;
+    if (result < 0 || vp->index != 0 || machine->firmware.bytes) {
+        return result; // firmware starts from power-on state
     }
     result = machine->ops->vp_get_registers(vp->vp, &registers);
     result = result < 0 ? result : load_guest(machine, &registers);

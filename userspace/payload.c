@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Loads VTL0's kernel and initrd: see payload.h. Copy first, then verify the copy, then use the
-// copy: the host may change what it parked at any time. A digest takes as long as everything else
-// that is done before the guest starts, so it is computed beside that.
+// Loads VTL0's kernel and initrd, or its firmware: see payload.h. Copy first, then verify the copy,
+// then use the copy: the host may change what it parked at any time. A digest takes as long as
+// everything else that is done before the guest starts, so it is computed beside that.
 #include "userspace/payload.h"
 
 #include "igvm/base/log.h"
@@ -114,12 +114,39 @@ static int from_image(struct payload_file *file, const struct host_payload *park
     return 0;
 }
 
+/// The firmware's file is the ROM that ends at 4 GiB.
+static int load_firmware(const struct config *config, const struct host_info *info,
+                         const struct guest_ram *ram, struct payload_file *out) {
+    int result;
+
+    if (config->firmware[0]) {
+        result = from_file(out, config->firmware);
+    } else if (info->firmware.size_bytes) {
+        result = from_image(out, &info->firmware, ram);
+    } else {
+        log_write(LOG_ERROR, "config",
+                  "guest.firmware: the image has no firmware for the guest; name a file");
+        return -ENOENT;
+    }
+    if (result == 0 && (out->size_bytes > PAYLOAD_FIRMWARE_MAX_BYTES ||
+                        !is_aligned(out->size_bytes, PAGE_SIZE_4K))) {
+        log_write(LOG_ERROR, "guest", "its firmware has %zu bytes: not whole pages, or too large",
+                  out->size_bytes);
+        return -EINVAL;
+    }
+    return result;
+}
+
 int payload_load(const struct config *config, const struct host_info *info,
                  const struct guest_ram *ram, struct payload *out) {
     int result;
 
-    *out =
-        (struct payload){.kernel.what = "the guest's kernel", .initrd.what = "the guest's initrd"};
+    *out = (struct payload){.kernel.what = "the guest's kernel",
+                            .initrd.what = "the guest's initrd",
+                            .firmware.what = "the guest's firmware"};
+    if (config->boot == CONFIG_BOOT_UEFI) {
+        return load_firmware(config, info, ram, &out->firmware);
+    }
     if (config->kernel[0]) {
         result = from_file(&out->kernel, config->kernel);
     } else if (info->kernel.size_bytes) {
@@ -155,8 +182,9 @@ static int check(struct payload_file *file) {
 int payload_check(struct payload *payload) {
     int kernel = check(&payload->kernel);
     int initrd = check(&payload->initrd);
+    int firmware = check(&payload->firmware);
 
-    return kernel < 0 ? kernel : initrd;
+    return kernel < 0 ? kernel : initrd < 0 ? initrd : firmware;
 }
 
 static void release(struct payload_file *file) {
@@ -172,4 +200,5 @@ static void release(struct payload_file *file) {
 void payload_free(struct payload *payload) {
     release(&payload->kernel);
     release(&payload->initrd);
+    release(&payload->firmware);
 }

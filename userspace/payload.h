@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Where VTL0's kernel and initrd come from: files named in the configuration (plain host), or what
-// the host parked in VTL0's memory, verified against the measured digests.
+// Where VTL0's kernel and initrd, or its firmware, come from: files named in the configuration
+// (plain host), or what the host parked in VTL0's memory, verified against the measured digests.
 #pragma once
 
 #include "userspace/config.h"
@@ -21,16 +21,20 @@ struct payload_file {
     pthread_t thread;
 };
 
+/// The ROM ends at 4 GiB and begins above the local APICs' and the TPM's pages.
+#define PAYLOAD_FIRMWARE_MAX_BYTES (8u << 20)
+
 struct payload {
-    struct payload_file kernel, initrd;
+    struct payload_file kernel, initrd; ///< none when firmware boots
+    struct payload_file firmware;
 };
 
-/// Copies both into memory of our own (kept for restarts of the guest) and starts verifying the
-/// copies on threads of their own: nobody may use them before payload_check(). -errno with a log
-/// line. Free with payload_free.
+/// Copies what the guest boots from into memory of our own (kept for restarts of the guest) and
+/// starts verifying the copies on threads of their own: nobody may use them before payload_check().
+/// -errno with a log line. Free with payload_free.
 int payload_load(const struct config *config, const struct host_info *info,
                  const struct guest_ram *ram, struct payload *out);
 
-/// Waits for the verification. 0: both are what the image measured. -EBADMSG with a log line.
+/// Waits for the verification. 0: all are what the image measured. -EBADMSG with a log line.
 int payload_check(struct payload *payload);
 void payload_free(struct payload *payload);

@@ -91,6 +91,7 @@ static int build(struct vmm *vmm) {
         .own_memory_count = vmm->info.vtl2_range_count,
         .vp_count = vp_count(vmm),
         .vtpm_fd = vmm->options.vtpm_fd,
+        .uefi_vars_fd = vmm->options.uefi_vars_fd,
     };
     int result;
 
@@ -111,6 +112,8 @@ static int build(struct vmm *vmm) {
     linux_guest.kernel_bytes = vmm->payload.kernel.size_bytes;
     linux_guest.initrd = vmm->payload.initrd.bytes;
     linux_guest.initrd_bytes = vmm->payload.initrd.size_bytes;
+    setup.firmware.bytes = vmm->payload.firmware.bytes;
+    setup.firmware.size_bytes = vmm->payload.firmware.size_bytes;
     result = machine_new(&setup, &vmm->machine); // does not look into the payload
     if (result < 0) {
         log_write(LOG_ERROR, "machine", "it cannot be built: %s", strerror(-result));
@@ -126,7 +129,7 @@ static int build(struct vmm *vmm) {
 }
 
 static int restart(struct vmm *vmm) {
-    control_renew_vtpm(&vmm->control, vmm->options.supervisor_fd);
+    control_renew_services(&vmm->control, vmm->options.supervisor_fd);
     LOG_LIMITED(LOG_INFO, "machine", "the guest restarts"); // it may do nothing else
     return machine_boot(vmm->machine) < 0 ? VMM_END_FAILED : -1;
 }

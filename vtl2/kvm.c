@@ -20,10 +20,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-// Three pages and one page that KVM needs on Intel without unrestricted guest; in the hole below
-// the firmware's reset vector, where no device of ours stands.
-#define TSS_GPA          0xfffbd000ull
-#define IDENTITY_MAP_GPA 0xfffbc000ull
+// Three pages and one page that KVM needs on Intel without unrestricted guest: below 4 GiB where
+// neither a device of ours nor the firmware's ROM (at most 8 MiB) stands.
+#define TSS_GPA          0xfeffd000ull
+#define IDENTITY_MAP_GPA 0xfeffc000ull
 
 int kvm_ioctl(int fd, unsigned long request, void *argument) {
     int result;
@@ -203,6 +203,7 @@ static int kvm_partition_new(const struct vtl2_config *config, struct partition 
     partition->vp_count = config->vp_count;
     partition->halt_exits = config->halt_exits;
     partition->split = config->own_chips;
+    partition->has_firmware = config->has_firmware;
     partition->kvm_fd = result = kvm_open();
     if (result < 0) {
         goto fail;

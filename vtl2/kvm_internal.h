@@ -35,6 +35,7 @@ struct partition {
     uint32_t vp_count;
     bool halt_exits;
     bool split; ///< KVM emulates the local APICs only
+    bool has_firmware;
     struct kvm_msi_route {
         uint64_t address;
         uint32_t data;

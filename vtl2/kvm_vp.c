@@ -84,7 +84,7 @@ static int vp_open(struct vp *vp) {
     vp->pending = VP_EXIT_NONE;
     kvm_ioctl(vp->fd, KVM_SET_TSC_KHZ, NULL); // as make_vm() does, for kernels before 5.18
     result = kvm_cpuid_apply(partition, vp->index, vp->fd);
-    return result < 0 ? result : set_firmware_state(vp);
+    return result < 0 || partition->has_firmware ? result : set_firmware_state(vp);
 }
 
 int kvm_vp_new(struct partition *partition, uint32_t index, struct vp **out) {

@@ -117,6 +117,7 @@ struct vtl2_config {
     uint32_t vp_count; ///< 1..64
     bool halt_exits;   ///< false: HLT waits inside the guest, where the platform can do that
     bool own_chips;    ///< the VMM brings IOAPIC, PICs and PIT even where the platform has them
+    bool has_firmware; ///< the guest starts at the reset vector: nothing is set up in its place
     /// One access (VP_EXIT_PIO or VP_EXIT_MMIO) of an instruction that the platform emulates: an
     /// instruction may make several. Called on the VP's thread from vp_run; fills what is read.
     /// Platforms that always return such exits from vp_run never call it.

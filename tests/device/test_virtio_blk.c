@@ -265,6 +265,22 @@ static void configuration_space(void **state) {
     teardown(f);
 }
 
+/// A driver that has not taken the limit's feature knows of none (5.2.3): UEFI's.
+static void limit_holds_who_took_it(void **state) {
+    const struct disk_info info = {
+        .size_bytes = DISK_BYTES, .logical_block_bytes = 512, .max_transfer_bytes = 8192};
+    struct fixture *f = build(&info, 1);
+
+    (void)state;
+    vd_start(&f->vd, ~VIRTIO_BLK_F_SIZE_MAX, 1, QUEUE_SIZE);
+    assert_int_equal(request(f, T_IN, 0, DATA_GPA, 8192 + 512, NULL), S_OK);
+    teardown(f);
+    f = build_with_disk(&info);
+    assert_int_equal(request(f, T_IN, 0, DATA_GPA, 8192, NULL), S_OK);
+    assert_int_equal(request(f, T_IN, 0, DATA_GPA, 8192 + 512, NULL), S_IOERR);
+    teardown(f);
+}
+
 static void refuses_bad_ranges(void **state) {
     struct fixture *f = build_started(~0ull);
     uint64_t sectors = DISK_BYTES / 512;
@@ -659,6 +675,7 @@ int main(void) {
         cmocka_unit_test(indirect_chains),
         cmocka_unit_test(get_id),
         cmocka_unit_test(configuration_space),
+        cmocka_unit_test(limit_holds_who_took_it),
         cmocka_unit_test(refuses_bad_ranges),
         cmocka_unit_test(large_logical_blocks),
         cmocka_unit_test(read_only_disk),

@@ -110,12 +110,33 @@ static void test_refused(void **state) {
     assert_int_equal(payload_load(&config, &info, &ram, &payload), -ENOENT);
 }
 
+static void test_firmware(void **state) {
+    (void)state;
+    config.boot = CONFIG_BOOT_UEFI;
+    assert_int_equal(payload_load(&config, &info, &ram, &payload), -ENOENT); // the image has none
+    info.firmware = info.initrd;
+    assert_int_equal(payload_load(&config, &info, &ram, &payload), -EINVAL); // no whole pages
+    payload_free(&payload);
+    info.firmware.size_bytes = 2 * PAGE_SIZE_4K;
+    digest(&info.firmware, info.firmware.sha384);
+    assert_int_equal(payload_load(&config, &info, &ram, &payload), 0);
+    assert_int_equal(payload_check(&payload), 0);
+    assert_int_equal(payload.firmware.size_bytes, 2 * PAGE_SIZE_4K);
+    assert_null(payload.kernel.bytes); // firmware alone
+    payload_free(&payload);
+    info.firmware.sha384[0] ^= 1;
+    assert_int_equal(payload_load(&config, &info, &ram, &payload), 0);
+    assert_int_equal(payload_check(&payload), -EBADMSG);
+    config.boot = CONFIG_BOOT_LINUX;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_copies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_initrd, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_digests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_firmware, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

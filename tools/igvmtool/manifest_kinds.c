@@ -114,7 +114,8 @@ static int parse_page_tables(const struct igvmtool_json *node, struct manifest_r
 
 static int parse_payloads(const struct igvmtool_json *node, struct manifest_shim_config *config) {
     static const char *const keys[] = {"kind", "region", NULL};
-    static const char *const kinds[] = {"none", "kernel", "initrd", "vtl0-kernel", "vtl0-initrd"};
+    static const char *const kinds[] = {"none",        "kernel",      "initrd",
+                                        "vtl0-kernel", "vtl0-initrd", "vtl0-firmware"};
     struct igvmtool_json list;
     struct igvmtool_json item;
     struct igvmtool_json kind;
