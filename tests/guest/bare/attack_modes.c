@@ -49,3 +49,28 @@ ATTACK(mode_real, ATTACK_DIES | ATTACK_HANGS) {
 ATTACK(mode_la57, ATTACK_DIES | ATTACK_HANGS) {
     run_mode("mode_la57", 5);
 }
+
+static void load_x87(void *argument) {
+    static const uint32_t environment[7] = {0x37f, 0, 0xffff};
+    (void)argument;
+    while (!other_stop) {
+        for (unsigned i = 0; i < 1000; i++) {
+            __asm__ volatile("fldenv %0" : : "m"(environment));
+        }
+    }
+}
+
+/// x87 state is loaded by one VP while the other leaves and enters the guest: under QEMU that
+/// switches nested paging off and on when the other's processor is the first one. Only minihost can
+/// keep VPs from that one: docs/STATUS.md.
+ATTACK(x87_war, ATTACK_OTHER | ATTACK_VSM) {
+    int started = other_start(load_x87, NULL);
+    for (unsigned i = 0; i < 50000; i++) {
+        uint32_t a = 0x40000000, b, c = 0, d;
+        __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    }
+    other_stop = 1;
+    int ended = other_wait();
+    VERDICT(started && ended, "x87_war VP 1 started #, ended #", (uint64_t)started,
+            (uint64_t)ended);
+}
