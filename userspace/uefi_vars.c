@@ -8,7 +8,7 @@
 
 #include "igvm/base/log.h"
 #include "userspace/sandbox.h"
-#include "userspace/uefi/uefi.h"
+#include "userspace/uefi/keys.h"
 #include "userspace/uefi_vars_inspect.h"
 #include "userspace/uefi_vars_protocol.h"
 #include "userspace/vault_client.h"
@@ -28,6 +28,7 @@
 struct options {
     int socket_fd;
     int vault_fd; ///< -1: none
+    int keys_fd;  ///< -1: none
     bool secure_boot;
     uint32_t uid, gid;
 };
@@ -39,6 +40,8 @@ struct process {
     uint8_t incoming[UEFI_VARS_PACKET_MAX_BYTES + 1]; ///< one more: a packet too long shows
     uint8_t outgoing[UEFI_VARS_PACKET_MAX_BYTES];
     uint8_t image[UEFI_STORE_IMAGE_MAX_BYTES];
+    size_t keys_bytes; ///< 0: none
+    char keys[UEFI_KEYS_MAX_BYTES + 1];
 };
 
 // ---- the engine and its store ----
@@ -69,6 +72,23 @@ static int read_store(struct process *p, size_t *size_bytes) {
     return r;
 }
 
+/// A new store gets its keys and is saved with them, so that it is new only once. A store without
+/// the keys that were asked for would boot anything: there is none then.
+static int provision(struct process *p) {
+    struct uefi_json_error error = {.why = NULL, .variable = -1};
+    int r = uefi_keys_provision(&p->engine, p->keys, p->keys_bytes, &error);
+
+    if (error.why != NULL) {
+        log_write(LOG_ERROR, AREA, "Secure Boot's keys, variable %d: %s", error.variable,
+                  error.why);
+    }
+    r = r == 0 ? uefi_engine_save(&p->engine) : r;
+    if (r != 0) {
+        uefi_engine_free(&p->engine);
+    }
+    return r;
+}
+
 /// 0, or -errno with a line in the log; the store is as it was then.
 static int start_engine(struct process *p) {
     const struct uefi_engine_config config = {
@@ -83,7 +103,10 @@ static int start_engine(struct process *p) {
         return r;
     }
     r = uefi_engine_init(&p->engine, &config, p->image, size_bytes, &report);
-    if (r == -EBADMSG) {
+    if (r == 0 && size_bytes == 0 && p->keys_bytes != 0) {
+        r = provision(p);
+    }
+    if (r == -EBADMSG && report.why != NULL) {
         log_write(LOG_ERROR, AREA,
                   "the variable store is damaged and stays as it is: %s (at byte %zu of %zu)",
                   report.why, report.off, size_bytes);
@@ -267,6 +290,9 @@ static bool parse_option(struct options *o, const char *arg) {
     if ((value = option(arg, "--vault-fd")) != NULL) {
         return number(value, &o->vault_fd);
     }
+    if ((value = option(arg, "--keys-fd")) != NULL) {
+        return number(value, &o->keys_fd);
+    }
     if ((value = option(arg, "--uid")) != NULL && number(value, &id)) {
         o->uid = (uint32_t)id;
         return true;
@@ -281,7 +307,7 @@ static bool parse_option(struct options *o, const char *arg) {
 static int parse_options(struct options *o, int argc, char **argv) {
     uint32_t id = geteuid() == 0 ? UEFI_VARS_DEFAULT_UID : 0;
 
-    *o = (struct options){.socket_fd = -1, .vault_fd = -1, .uid = id, .gid = id};
+    *o = (struct options){.socket_fd = -1, .vault_fd = -1, .keys_fd = -1, .uid = id, .gid = id};
     for (int i = 1; i < argc; i++) {
         if (!parse_option(o, argv[i])) {
             log_write(LOG_ERROR, AREA, "option %s is not understood", argv[i]);
@@ -291,6 +317,28 @@ static int parse_options(struct options *o, int argc, char **argv) {
     if (o->socket_fd < 0) {
         log_write(LOG_ERROR, AREA, "needs --socket");
         return -EINVAL;
+    }
+    return 0;
+}
+
+/// The keys' text, before the process confines itself; looked into only afterwards.
+static int read_keys(struct process *p) {
+    while (p->options.keys_fd >= 0) {
+        const ssize_t n =
+            read(p->options.keys_fd, p->keys + p->keys_bytes, sizeof(p->keys) - p->keys_bytes);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 || p->keys_bytes + (size_t)n > UEFI_KEYS_MAX_BYTES) {
+            return n < 0 ? -errno : -EFBIG;
+        }
+        if (n == 0) {
+            close(p->options.keys_fd);
+            p->options.keys_fd = -1;
+            return p->keys_bytes == 0 ? -ENODATA : 0;
+        }
+        p->keys_bytes += (size_t)n;
     }
     return 0;
 }
@@ -305,6 +353,11 @@ int uefi_vars_main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     worker_crash_install("uefi-vars", true);
+    r = read_keys(&p);
+    if (r != 0) {
+        log_write(LOG_ERROR, AREA, "Secure Boot's keys cannot be read: %s", strerror(-r));
+        return 1;
+    }
     r = sandbox_close_other_fds((const int[]){p.options.socket_fd, p.options.vault_fd}, 2);
     if (r != 0) {
         log_write(LOG_ERROR, AREA, "cannot close descriptors: %s", strerror(-r));

@@ -11,6 +11,8 @@
 //     --socket=FD          the SOCK_SEQPACKET socket (required)
 //     --vault-fd=FD        where the store is (userspace/vault_client.h); without it variables live
 //                          as long as the process
+//     --keys-fd=FD         a file with the keys for a store that was never written (uefi/keys.h);
+//                          without it such a store is in setup mode
 //     --secure-boot        secure_boot.enabled of the configuration
 //     --uid=N --gid=N      who to become (default 65533 when started as root)
 //

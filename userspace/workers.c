@@ -5,6 +5,7 @@
 
 #include "igvm/base/log.h"
 #include "userspace/nvme_find.h"
+#include "userspace/secure_boot.h"
 #include "userspace/vmgs/vmgs_format.h"
 
 #include <errno.h>
@@ -262,17 +263,23 @@ static int add_vtpm(const struct workers *w, struct launch *l) {
     return state_fd;
 }
 
-/// The options of the UEFI variables (uefi_vars.h).
-static void add_uefi_vars(const struct workers *w, struct launch *l) {
+/// The options of the UEFI variables (uefi_vars.h). *keys_fd is to be closed; -1: none.
+static int add_uefi_vars(const struct workers *w, struct launch *l, int *keys_fd) {
+    const int r = secure_boot_open_keys(w->config, keys_fd);
+
     if (w->config->secure_boot) {
         add(l, "--secure-boot");
     }
+    if (*keys_fd >= 0) {
+        give(l, "--keys-fd", *keys_fd);
+    }
+    return r;
 }
 
 int workers_start_service(struct workers *w, enum worker_kind kind) {
     struct launch l = {.argument_count = 0};
     int vault_fd = w->vault_fds[kind], state_fd = -1;
-    int pair[2], r = 0;
+    int pair[2], r;
 
     if (!socket_pair(SOCK_SEQPACKET, pair)) {
         return -1;
@@ -286,7 +293,7 @@ int workers_start_service(struct workers *w, enum worker_kind kind) {
         state_fd = add_vtpm(w, &l);
         r = vault_fd < 0 && state_fd < 0 ? -EIO : 0;
     } else {
-        add_uefi_vars(w, &l);
+        r = add_uefi_vars(w, &l, &state_fd);
     }
     r = r == 0 ? launch(w, kind, &l) : r;
     close(pair[1]);
