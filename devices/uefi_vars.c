@@ -160,10 +160,9 @@ static void run_command(struct uefi_vars *d, uint16_t command) {
         d->state.buffer_gpa = 0;
         break;
     case COMMAND_BUFFER:
-        status = call_by_buffer(d);
-        break;
     case COMMAND_WINDOW:
-        status = call_by_window(d);
+        status = command == COMMAND_BUFFER ? call_by_buffer(d) : call_by_window(d);
+        memset(d->message, 0, sizeof(d->message)); // values are nobody's business
         break;
     case COMMAND_REWIND:
         d->state.offset = 0;
@@ -173,7 +172,6 @@ static void run_command(struct uefi_vars *d, uint16_t command) {
         status = STATUS_NOT_SUPPORTED;
         break;
     }
-    memset(d->message, 0, sizeof(d->message)); // values are nobody's business
     d->state.status = status;
 }
 

@@ -142,11 +142,28 @@ static void do_cycle(struct control *c, int fd) {
     free(blob.bytes);
 }
 
+static void do_uefi_vars(struct control *c, int fd) {
+    char *text = malloc(UEFI_VARS_PAYLOAD_MAX_BYTES);
+    int size = -ENODEV;
+
+    if (text != NULL && c->machine->has_uefi_vars) {
+        size = uefi_vars_client_inspect(&c->machine->uefi_vars_client, text,
+                                        UEFI_VARS_PAYLOAD_MAX_BYTES);
+    }
+    if (size >= 0) {
+        answer(fd, text, (size_t)size);
+    } else {
+        say_result(fd, size);
+    }
+    free(text);
+}
+
 static const struct {
     const char *name, *help;
     void (*run)(struct control *c, int fd);
 } commands[] = {
     {"inspect", "the inspect tree as JSON", do_inspect},
+    {"uefi-vars", "the guest's UEFI variables: names and sizes", do_uefi_vars},
     {"power-button", "press the power button: the guest shuts down", do_power_button},
     {"reset", "restart the guest", do_reset},
     {"stop", "end the machine at once", do_stop},
