@@ -11,7 +11,9 @@
 
 #include "igvm/base/bytes.h"
 
-#define MAX_CPU_NODES 4096 // bounds the walk; more CPUs than any host that we know
+#define FOUR_GIB      (UINT64_C(1) << 32)
+#define MAX_ROM_BYTES (16u << 20) // above the I/O and local APICs
+#define MAX_CPU_NODES 4096        // bounds the walk; more CPUs than any host that we know
 
 static const void *property(const void *blob, int node, const char *name, int *length) {
     const void *value = fdt_getprop(blob, node, name, length);
@@ -32,6 +34,18 @@ static const char *read_parapet_host(const void *blob, int node, struct host_tre
             return "/parapet-host/rsdp is not one u64";
         }
         out->rsdp_gpa = load_be64(value);
+    }
+    value = property(blob, node, "vtl0-rom", &length);
+    if (value != NULL) {
+        if (length != 2 * sizeof(uint64_t)) {
+            return "/parapet-host/vtl0-rom is not two u64";
+        }
+        out->rom = (struct gpa_range){load_be64(value), load_be64((const uint8_t *)value + 8)};
+        if (out->rom.end != FOUR_GIB || out->rom.start >= FOUR_GIB ||
+            out->rom.start < FOUR_GIB - MAX_ROM_BYTES ||
+            !is_aligned(out->rom.start, PAGE_SIZE_4K)) {
+            return "/parapet-host/vtl0-rom does not end at 4 GiB, or is larger than 16 MiB";
+        }
     }
     value = property(blob, node, "tsc-khz", &length);
     if (value != NULL) {

@@ -8,12 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "igvm/base/types.h"
+
 /// The longest configuration text that is passed on; the VMM parses it with a bounded JSON reader.
 #define HOST_TREE_MAX_CONFIG_BYTES 32768u
 #define HOST_TREE_MAX_APIC_IDS     256u
 
 struct host_tree {
     uint64_t rsdp_gpa;                         ///< 0: the host named none
+    struct gpa_range rom;                      ///< memory for VTL0's ROM, ends at 4 GiB; or empty
     uint32_t tsc_khz;                          ///< 0: likewise
     uint64_t wall_clock_s;                     ///< seconds since 1970, UTC; 0: likewise
     uint32_t cpu_count;                        ///< nodes "cpu" or "cpu@…" under /cpus

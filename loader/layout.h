@@ -120,11 +120,13 @@ _Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config f
 //   vtl2-memory       u64 pairs: start, end
 //   vtl0-kernel       u64 pair: start, size in bytes;  vtl0-kernel-sha384: 48 bytes
 //   vtl0-initrd       likewise;  vtl0-firmware likewise
+//   vtl0-rom          u64 pair: start, end of memory below 4 GiB for VTL0's firmware, where the
+//                     guest's addresses are the machine's own; from the host
 //   host-config       JSON text from the host, only with SHIM_FLAG_ALLOW_HOST_CONFIG
 //   shim-log          text: what the shim printed up to the making of this tree
 //   shim-tsc          u64 pair: TSC at the shim's entry and when this tree was made; with
 //   tsc-khz           u32: TSC frequency as far as it is known, 0 = not
 //   wall-clock        u64: seconds since 1970 (UTC) at start, when a trusted host says so
 // The host gives its device tree a node /parapet-host with: rsdp (u64), config (JSON text), tsc-khz
-// (u32, for time stamps only), wall-clock (u64), all optional. Numbers are big-endian as everywhere
-// in device trees.
+// (u32, for time stamps only), wall-clock (u64), vtl0-rom (u64 pair: start, end), all optional.
+// Numbers are big-endian as everywhere in device trees.

@@ -93,6 +93,9 @@ static int put_parapet(void *fdt, const struct out_tree_spec *spec) {
         (rc = fdt_property_u32(fdt, "tsc-khz", spec->tsc_khz)) != 0) {
         return rc;
     }
+    if (spec->rom.end != 0 && (rc = put_ranges(fdt, "vtl0-rom", &spec->rom, 1)) != 0) {
+        return rc;
+    }
     if (spec->wall_clock_s != 0 &&
         (rc = fdt_property_u64(fdt, "wall-clock", spec->wall_clock_s)) != 0) {
         return rc;

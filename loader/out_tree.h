@@ -24,6 +24,7 @@ struct out_tree_spec {
     const struct shim_payload *vtl0_kernel;   ///< optional
     const struct shim_payload *vtl0_initrd;   ///< optional
     const struct shim_payload *vtl0_firmware; ///< optional
+    struct gpa_range rom;                     ///< empty: none
     const char *host_config;                  ///< optional
     uint32_t host_config_bytes;               ///< without a NUL
     const char *log;

@@ -232,6 +232,7 @@ static void build_out_tree(void) {
         .vtl0_kernel = boot.payloads.vtl0_kernel,
         .vtl0_initrd = boot.payloads.vtl0_initrd,
         .vtl0_firmware = boot.payloads.vtl0_firmware,
+        .rom = boot.trust_host ? boot.host_tree.rom : (struct gpa_range){0},
         .host_config = config_allowed ? boot.host_tree.config : NULL,
         .host_config_bytes = boot.host_tree.config_bytes,
         .tsc_entry = boot.entry_tsc,

@@ -134,6 +134,31 @@ static int add_low(struct guest_ram *ram, const struct host_info *info) {
     return 0;
 }
 
+uint8_t *guest_ram_rom(const struct host_info *info, size_t size_bytes) {
+    uint8_t *host = NULL;
+    int fd;
+
+    if (gpa_range_bytes(info->rom) < size_bytes) {
+        log_write(LOG_ERROR, "memory",
+                  "the host has %llu KiB for the guest's firmware below 4 GiB, %zu are needed",
+                  (unsigned long long)gpa_range_bytes(info->rom) >> 10, size_bytes >> 10);
+        return NULL;
+    }
+    fd = vsm_low_memory_open(0);
+    if (fd >= 0) {
+        void *mapped = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                            (off_t)(info->rom.end - size_bytes));
+
+        host = mapped == MAP_FAILED ? NULL : mapped;
+        close(fd);
+    }
+    if (host == NULL) {
+        log_write(LOG_ERROR, "memory", "the place of the guest's firmware cannot be mapped: %s",
+                  strerror(fd < 0 ? -fd : errno));
+    }
+    return host;
+}
+
 static int by_address(const void *a, const void *b) {
     const struct guest_ram_chunk *left = a, *right = b;
 

@@ -37,6 +37,10 @@ int guest_ram_from_dax(struct guest_ram *ram, const struct host_info *info);
 /// Anonymous memory with huge pages where the host has them.
 int guest_ram_anonymous(struct guest_ram *ram, uint64_t size_bytes);
 
+/// Maps the last size_bytes of the memory that the host has set aside for the guest's firmware, for
+/// writing. Stays mapped. NULL with a log line when there is none, or too little.
+uint8_t *guest_ram_rom(const struct host_info *info, size_t size_bytes);
+
 uint64_t guest_ram_bytes(const struct guest_ram *ram);
 
 /// Lays at most limit_bytes (0: all) out for the guest. in_place: at its own addresses. -ENOSPC

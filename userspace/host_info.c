@@ -67,6 +67,21 @@ static int read_ranges(const char *folder, const char *name, struct gpa_range *r
     return 0;
 }
 
+/// One range, or none.
+static int read_rom(const char *folder, struct gpa_range *out) {
+    struct gpa_range ranges[HOST_INFO_MAX_RANGES];
+    uint32_t count = 0;
+    int result = read_ranges(folder, "vtl0-rom", ranges, &count);
+
+    if (result == -ENOENT) {
+        return 0;
+    }
+    if (result == 0 && count == 1) {
+        *out = ranges[0];
+    }
+    return result;
+}
+
 static int read_payload(const char *folder, const char *name, struct host_payload *out) {
     char digest_name[48];
     uint8_t bytes[16] = {0};
@@ -123,6 +138,9 @@ int host_info_read(const char *folder, struct host_info *out) {
     }
     if (result == 0) {
         result = read_ranges(folder, "vtl2-memory", out->vtl2, &out->vtl2_range_count);
+    }
+    if (result == 0) {
+        result = read_rom(folder, &out->rom);
     }
     if (result == 0) {
         result = read_payload(folder, "vtl0-kernel", &out->kernel);

@@ -26,6 +26,7 @@ struct host_info {
     uint32_t vtl0_range_count, vtl2_range_count;
     struct gpa_range vtl0[HOST_INFO_MAX_RANGES]; ///< the guest's memory
     struct gpa_range vtl2[HOST_INFO_MAX_RANGES]; ///< our own
+    struct gpa_range rom; ///< memory below 4 GiB for the guest's firmware; empty: none
     struct host_payload kernel, initrd, firmware;
     char *host_config; ///< owned, may be NULL; NUL-terminated
     size_t host_config_bytes;

@@ -241,6 +241,9 @@ int machine_boot(struct machine *machine) {
             return result;
         }
     }
+    if (machine->firmware.place) {
+        memcpy(machine->firmware.place, machine->firmware.bytes, machine->firmware.size_bytes);
+    }
     result = machine_order_all(machine, MACHINE_BOOT);
     if (result < 0) {
         log_write(LOG_ERROR, "machine", "the guest cannot be started: %s", strerror(-result));

@@ -66,6 +66,8 @@ enum machine_order {
 struct machine_rom {
     uint8_t *bytes; ///< NULL: the guest's kernel is loaded instead
     size_t size_bytes;
+    uint8_t
+        *place; ///< where the guest sees it: a copy goes there at every start; NULL: bytes itself
 };
 
 struct machine_vp {

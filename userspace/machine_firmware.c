@@ -226,7 +226,9 @@ int machine_map_firmware(struct machine *machine) {
     if (machine->firmware.bytes == NULL) {
         return 0;
     }
-    result = machine->ops->map(machine->partition, rom, machine->firmware.bytes, true);
+    result = machine->ops->map(
+        machine->partition, rom,
+        machine->firmware.place ? machine->firmware.place : machine->firmware.bytes, true);
     if (result < 0) {
         log_write(LOG_ERROR, "memory", "the guest's firmware cannot stand at [%#llx, %#llx): %s",
                   (unsigned long long)rom.start, (unsigned long long)rom.end, strerror(-result));

@@ -114,6 +114,12 @@ static int build(struct vmm *vmm) {
     linux_guest.initrd_bytes = vmm->payload.initrd.size_bytes;
     setup.firmware.bytes = vmm->payload.firmware.bytes;
     setup.firmware.size_bytes = vmm->payload.firmware.size_bytes;
+    if (setup.firmware.bytes && setup.ops->gpa_is_physical) {
+        setup.firmware.place = guest_ram_rom(&vmm->info, setup.firmware.size_bytes);
+        if (setup.firmware.place == NULL) {
+            return -ENOSPC;
+        }
+    }
     result = machine_new(&setup, &vmm->machine); // does not look into the payload
     if (result < 0) {
         log_write(LOG_ERROR, "machine", "it cannot be built: %s", strerror(-result));

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <libfdt.h>
 
+#include "igvm/base/bytes.h"
 #include "loader/host_tree.h"
 #include "loader/out_tree.h"
 #include "tools/minihost/host_dt.h"
@@ -26,6 +27,7 @@ static void make_host_tree(void *out, const char *config) {
                                 .vp_count = 3,
                                 .first_apic_id = 14,
                                 .rsdp_gpa = 0xf59e0,
+                                .rom = {0xffe00000, 0x100000000},
                                 .tsc_khz = 2600000,
                                 .wall_clock_s = 1792000000,
                                 .config = config,
@@ -45,6 +47,8 @@ static void test_round_trip(void **state) {
     make_host_tree(blob, "{\"a\":1}");
     assert_int_equal(host_tree_read(blob, TREE_BYTES, &tree, &why), 0);
     assert_int_equal(tree.rsdp_gpa, 0xf59e0);
+    assert_int_equal(tree.rom.start, 0xffe00000);
+    assert_int_equal(tree.rom.end, 0x100000000);
     assert_int_equal(tree.tsc_khz, 2600000);
     assert_int_equal(tree.wall_clock_s, 1792000000);
     assert_int_equal(tree.cpu_count, 3);
@@ -95,11 +99,12 @@ static void test_bit_rot(void **state) {
 
 static void test_wrong_properties(void **state) {
     uint8_t blob[4096] __attribute__((aligned(8)));
+    fdt64_t range[2] = {0, cpu_to_fdt64(0x100000000)};
     struct host_tree tree;
     const char *why;
 
     (void)state;
-    for (int variant = 0; variant < 5; variant++) {
+    for (int variant = 0; variant < 8; variant++) {
         memset(blob, 0, sizeof(blob));
         assert_int_equal(fdt_create(blob, sizeof(blob)), 0);
         assert_int_equal(fdt_finish_reservemap(blob), 0);
@@ -117,6 +122,14 @@ static void test_wrong_properties(void **state) {
             break;
         case 3:
             assert_int_equal(fdt_property_u32(blob, "wall-clock", 1), 0);
+            break;
+        case 4:
+            assert_int_equal(fdt_property_u64(blob, "vtl0-rom", 0xffe00000), 0);
+            break;
+        case 5:
+        case 6: // larger than 16 MiB, not page aligned
+            range[0] = cpu_to_fdt64(variant == 5 ? 0xfe000000 : 0xffe00800);
+            assert_int_equal(fdt_property(blob, "vtl0-rom", range, sizeof(range)), 0);
             break;
         default:
             assert_int_equal(fdt_property(blob, "config", "a\0b", 4), 0); // two
@@ -196,6 +209,8 @@ static void test_out_tree(void **state) {
                                  .vtl2 = vtl2,
                                  .vtl2_count = 1,
                                  .vtl0_kernel = &kernel,
+                                 .vtl0_firmware = &kernel,
+                                 .rom = {0xffe00000, 0x100000000},
                                  .host_config = "{}garbage after",
                                  .host_config_bytes = 2,
                                  .log = "line\n",
@@ -219,6 +234,10 @@ static void test_out_tree(void **state) {
     (void)prop(blob, "vtl0-kernel-sha384", &length);
     assert_int_equal(length, 48);
     assert_null(prop(blob, "vtl0-initrd", &length));
+    (void)prop(blob, "vtl0-firmware-sha384", &length);
+    assert_int_equal(length, 48);
+    assert_int_equal(load_be64(prop(blob, "vtl0-rom", &length)), 0xffe00000);
+    assert_int_equal(length, 16);
     assert_string_equal(prop(blob, "host-config", &length), "{}");
     assert_int_equal(length, 3);
     assert_string_equal(prop(blob, "shim-log", &length), "line\n");

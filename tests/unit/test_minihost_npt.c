@@ -18,6 +18,9 @@
 #define MIB        0x100000ull
 #define GIB        (1ull << 30)
 #define ALIAS_HPA  0x7000000ull
+#define ROM_START  0xffe00000ull
+#define ROM_END    0x100000000ull
+#define ROM_HPA    0x7200000ull ///< aligned as the window: one large page
 #define OVERLAY_1  0x7100000ull
 #define OVERLAY_2  0x7101000ull
 
@@ -39,8 +42,8 @@ static int set_up(void **state) {
     npt = (struct npt){
         .heap = &heap,
         .heap_lock = &heap_lock,
-        .alias = {0xa0000, 0x100000},
-        .alias_hpa = ALIAS_HPA,
+        .alias = {{.range = {0xa0000, 0x100000}, .hpa = ALIAS_HPA},
+                  {.range = {ROM_START, ROM_END}, .hpa = ROM_HPA}},
     };
     assert_int_equal(npt_init(&npt), 0);
     return 0;
@@ -50,6 +53,22 @@ static int tear_down(void **state) {
     (void)state;
     free(pages);
     return 0;
+}
+
+static void assert_goes(uint64_t gpa, unsigned access, uint64_t expected);
+
+/// The window below 4 GiB, inside a range that is mapped in one go and with one large page.
+static void test_rom_window(void **state) {
+    (void)state;
+    assert_int_equal(npt_map(&npt, (struct gpa_range){0xc0000000, 0x140000000}, NPT_ALL), 0);
+    assert_goes(ROM_START - 1, NPT_READ, ROM_START - 1);
+    assert_goes(ROM_START, NPT_READ, ROM_HPA);
+    assert_goes(ROM_END - 16, NPT_EXECUTE, ROM_HPA + (ROM_END - ROM_START) - 16);
+    assert_goes(ROM_END, NPT_WRITE, ROM_END);
+    assert_int_equal(npt_protect(&npt, ROM_END - PAGE_SIZE_4K, NPT_READ | NPT_EXECUTE), 0);
+    assert_false(npt_translate(&npt, ROM_END - 16, NPT_WRITE, &(uint64_t){0}));
+    assert_goes(ROM_END - 16, NPT_EXECUTE, ROM_HPA + (ROM_END - ROM_START) - 16);
+    assert_goes(ROM_START, NPT_WRITE, ROM_HPA);
 }
 
 static void assert_goes(uint64_t gpa, unsigned access, uint64_t expected) {
@@ -70,8 +89,8 @@ static void test_large_pages(void **state) {
 
     (void)state;
     assert_int_equal(npt_map(&npt, (struct gpa_range){0, 512 * GIB}, NPT_ALL), 0);
-    // One pointer table, one directory and one table around the alias window.
-    assert_int_equal(before - heap_left(), 3);
+    // One pointer table, a directory and a table around the low window, a directory for the ROM's.
+    assert_int_equal(before - heap_left(), 4);
     assert_goes(0x9ffff, NPT_ALL, 0x9ffff);
     assert_goes(0xa0123, NPT_ALL, ALIAS_HPA + 0x123);
     assert_goes(0xfffff, NPT_WRITE, ALIAS_HPA + 0x5ffff);
@@ -231,6 +250,7 @@ static void test_model(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_rom_window, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_ranges, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_protect, set_up, tear_down),

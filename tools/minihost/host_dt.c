@@ -70,6 +70,11 @@ static int put_parapet_host(void *fdt, const struct host_dt_spec *spec) {
     if (rc == 0 && spec->rsdp_gpa != 0) {
         rc = fdt_property_u64(fdt, "rsdp", spec->rsdp_gpa);
     }
+    if (rc == 0 && spec->rom.end != 0) {
+        fdt64_t range[2] = {cpu_to_fdt64(spec->rom.start), cpu_to_fdt64(spec->rom.end)};
+
+        rc = fdt_property(fdt, "vtl0-rom", range, sizeof(range));
+    }
     if (rc == 0 && spec->tsc_khz != 0) {
         rc = fdt_property_u32(fdt, "tsc-khz", spec->tsc_khz);
     }

@@ -14,6 +14,7 @@ struct host_dt_spec {
     uint32_t vp_count;
     uint32_t first_apic_id; ///< VP 0's; the others' follow
     uint64_t rsdp_gpa;      ///< 0: not said
+    struct gpa_range rom;   ///< memory below 4 GiB for VTL0's firmware; empty: not said
     uint32_t tsc_khz;       ///< 0: not said
     uint64_t wall_clock_s;  ///< seconds since 1970, UTC; 0: not said
     const char *config;     ///< JSON text; NULL: not said

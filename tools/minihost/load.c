@@ -221,6 +221,7 @@ static void fill_params(struct igvm_host_params *params) {
         .vp_count = host->vp_count,
         .first_apic_id = host->cpu_count - host->vp_count, // the last ones are the VPs'
         .rsdp_gpa = host->rsdp_gpa,
+        .rom = host->rom,
         .tsc_khz = host->tsc_khz,
         .wall_clock_s = cmos_unix_time(),
         .config = host->config,

@@ -160,6 +160,7 @@ static void describe_memory(void) {
         host.self = (struct gpa_range){minihost_start_gpa(), minihost_end_gpa()};
         return;
     }
+    host.rom = (struct gpa_range){MINIHOST_MAP_END - MINIHOST_ROM_BYTES, MINIHOST_MAP_END};
     host.self = (struct gpa_range){minihost_start_gpa(), 0};
     if (machine_end_of_ram(&host.machine, host.self.start, &host.self.end) != 0 ||
         machine_set(&host.machine, (struct gpa_range){0, LOW_RAM_END}, IGVM_MEMORY_NORMAL) != 0 ||

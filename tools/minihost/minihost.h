@@ -14,6 +14,7 @@
 #define MINIHOST_START_GPA 0x00100000u  ///< minihost.lds
 #define MINIHOST_LIMIT_GPA 0x00200000u  ///< where images begin (LAYOUT_SHIM_GPA)
 #define MINIHOST_MAP_END   (4ull << 30) ///< pvh.S maps [0, this)
+#define MINIHOST_ROM_BYTES (2u << 20)   ///< memory of VTL0 that ends at 4 GiB, for its firmware
 
 enum minihost_platform { MINIHOST_NATIVE, MINIHOST_VSM };
 
@@ -23,6 +24,7 @@ struct minihost {
     struct machine machine;
     struct gpa_range self;    ///< minihost's image and memory: nothing is loaded there
     struct gpa_range module;  ///< the IGVM file
+    struct gpa_range rom;     ///< on vsm: what VTL2 may give VTL0 as its ROM; else empty
     const char *command_line; ///< never NULL
     uint64_t rsdp_gpa;
     uint32_t cpu_count;

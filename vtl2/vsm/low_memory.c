@@ -33,7 +33,7 @@ static int add_struct_pages(uint64_t end_gpa) {
 }
 
 int vsm_low_memory_open(uint64_t end_gpa) {
-    int result = add_struct_pages(end_gpa);
+    int result = end_gpa > 0 ? add_struct_pages(end_gpa) : 0;
     int fd;
 
     if (result < 0) {

@@ -59,6 +59,28 @@ static int check_identity(struct gpa_range range, uint8_t *host) {
     return result;
 }
 
+static int protect_pages(const struct partition *partition, const uint64_t *pages, uint32_t count,
+                         uint32_t access);
+
+/// VTL0 may read and run the range, not write it.
+static int protect_rom(const struct partition *partition, struct gpa_range range) {
+    uint64_t pages[PAGES_PER_ROUND];
+    int result = 0;
+
+    for (uint64_t next = range.start; result == 0 && next < range.end;) {
+        uint32_t count = 0;
+
+        while (count < PAGES_PER_ROUND && next < range.end) {
+            pages[count++] = next / PAGE_SIZE_4K;
+            next += PAGE_SIZE_4K;
+        }
+        result = protect_pages(partition, pages, count,
+                               HV_MAP_GPA_READABLE | HV_MAP_GPA_KERNEL_EXECUTE |
+                                   HV_MAP_GPA_USER_EXECUTE);
+    }
+    return result;
+}
+
 int vsm_map(struct partition *partition, struct gpa_range range, void *host, bool read_only) {
     int result;
 
@@ -75,6 +97,9 @@ int vsm_map(struct partition *partition, struct gpa_range range, void *host, boo
         return -ENOSPC;
     }
     result = check_identity(range, host);
+    if (result == 0 && read_only) {
+        result = protect_rom(partition, range);
+    }
     if (result < 0) {
         return result;
     }
@@ -97,10 +122,11 @@ uint8_t *vsm_ram(const struct partition *partition, gpa_t gpa, size_t size_bytes
 
 // ---- protection ----
 
-static int protect_pages(const struct partition *partition, const uint64_t *pages, uint32_t count) {
+static int protect_pages(const struct partition *partition, const uint64_t *pages, uint32_t count,
+                         uint32_t access) {
     const struct hv_modify_vtl_protection_input header = {
         .partition_id = HV_PARTITION_ID_SELF,
-        .map_flags = 0, // lower VTLs: nothing
+        .map_flags = access, // of lower VTLs
         .target_vtl = 0,
     };
     const struct vsm_rep_call call = {
@@ -158,7 +184,7 @@ static int protect_range(const struct partition *partition, struct gpa_range ran
             pages[count++] = next / PAGE_SIZE_4K;
             next += PAGE_SIZE_4K;
         }
-        result = protect_pages(partition, pages, count);
+        result = protect_pages(partition, pages, count, 0);
         if (result == 0 && *can_verify) {
             result = verify_pages(partition, pages, count);
             if (result == -ENOSYS) {

@@ -105,10 +105,13 @@ static const struct {
     {HV_REGISTER_TSC_AUX, HV_REGISTER_TSC_AUX, 0},
     {HV_REGISTER_DR6, HV_REGISTER_DR6, 0xffff0ff0},
     {HV_REGISTER_XFEM, HV_REGISTER_XFEM, 1},
-    // Firmware enables the APIC, wires LINT0 to the PICs and LINT1 to NMI.
-    {REGISTER_APIC(APIC_SVR), REGISTER_APIC(APIC_SVR), 0x1ff},
-    {REGISTER_APIC(APIC_LVT_LINT0), REGISTER_APIC(APIC_LVT_LINT0), 0x700},
-    {REGISTER_APIC(APIC_LVT_LINT1), REGISTER_APIC(APIC_LVT_LINT1), 0x400},
+};
+
+/// What firmware does, in its place: enables the APIC, wires LINT0 to the PICs and LINT1 to NMI.
+static const struct hv_register_assoc firmware_apic[] = {
+    {.name = REGISTER_APIC(APIC_SVR), .value.low = 0x1ff},
+    {.name = REGISTER_APIC(APIC_LVT_LINT0), .value.low = 0x700},
+    {.name = REGISTER_APIC(APIC_LVT_LINT1), .value.low = 0x400},
 };
 
 /// Of the partition, not of a VP.
@@ -126,6 +129,11 @@ static void reset_synthetic(const struct vp *vp) {
             if (vsm_set_u64(vp->partition, name, synthetic[i].value) < 0) {
                 first_refused = refused++ == 0 ? name : first_refused;
             }
+        }
+    }
+    for (size_t i = 0; !vp->partition->config.has_firmware && i < ARRAY_COUNT(firmware_apic); i++) {
+        if (vsm_set_u64(vp->partition, firmware_apic[i].name, firmware_apic[i].value.low) < 0) {
+            first_refused = refused++ == 0 ? firmware_apic[i].name : first_refused;
         }
     }
     for (size_t i = 0; vp->index == 0 && i < ARRAY_COUNT(partition_wide); i++) {

@@ -128,9 +128,27 @@ static uint64_t leaf_of(const struct npt *npt, uint64_t gpa, unsigned *shift) {
 }
 
 static uint64_t backing(const struct npt *npt, uint64_t gpa) {
-    return gpa >= npt->alias.start && gpa < npt->alias.end
-               ? npt->alias_hpa + (gpa - npt->alias.start)
-               : gpa;
+    for (uint32_t i = 0; i < NPT_ALIASES; i++) {
+        const struct npt_alias *alias = &npt->alias[i];
+
+        if (gpa >= alias->range.start && gpa < alias->range.end) {
+            return alias->hpa + (gpa - alias->range.start);
+        }
+    }
+    return gpa;
+}
+
+/// Whether no alias window ends or begins inside the page.
+static bool is_uniform(const struct npt *npt, struct gpa_range page) {
+    for (uint32_t i = 0; i < NPT_ALIASES; i++) {
+        struct gpa_range alias = npt->alias[i].range;
+
+        if (gpa_ranges_overlap(page, alias) &&
+            !gpa_range_contains(alias, page.start, gpa_range_bytes(page))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 int npt_init(struct npt *npt) {
@@ -139,7 +157,7 @@ int npt_init(struct npt *npt) {
     return npt->root == NULL ? -ENOMEM : 0;
 }
 
-/// The largest page that may begin at range.start: aligned on both sides, inside, not across the
+/// The largest page that may begin at range.start: aligned on both sides, inside, not across an
 /// alias window's borders.
 static unsigned fitting_shift(const struct npt *npt, struct gpa_range range) {
     uint64_t hpa = backing(npt, range.start);
@@ -149,8 +167,7 @@ static unsigned fitting_shift(const struct npt *npt, struct gpa_range range) {
         struct gpa_range page = {range.start, range.start + size};
 
         if (is_aligned(range.start, size) && is_aligned(hpa, size) && page.end <= range.end &&
-            (!gpa_ranges_overlap(page, npt->alias) ||
-             gpa_range_contains(npt->alias, page.start, size))) {
+            is_uniform(npt, page)) {
             return shift;
         }
     }

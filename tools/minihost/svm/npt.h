@@ -3,7 +3,7 @@
 // Nested page tables (APM vol. 2, 15.25): what one VTL sees of system memory, and how. Pure: the
 // tables are plain memory, and only the processor that is pointed to them cares.
 //
-// GPA = system-physical address, but for one alias window and for overlay pages. Tables map with
+// GPA = system-physical address, but for alias windows and for overlay pages. Tables map with
 // the largest pages that fit and are split on demand; they never merge again.
 #pragma once
 
@@ -17,21 +17,27 @@
 #define NPT_ALL     7u
 
 #define NPT_END_GPA (1ull << 48) ///< four levels
+#define NPT_ALIASES 2u
 
-struct npt {
-    uint64_t *root;             ///< host-physical = host-virtual
-    struct heap *heap;          ///< where tables come from; shared between tables
-    struct spinlock *heap_lock; ///< for heap
-    struct spinlock lock;       ///< for the tables; before heap_lock
-    struct gpa_range alias;     ///< this window of GPAs …
-    uint64_t alias_hpa;         ///< … is backed by memory that begins here
+/// A window of GPAs that is backed by other memory; empty: none.
+struct npt_alias {
+    struct gpa_range range; ///< page aligned
+    uint64_t hpa;           ///< where its memory begins
 };
 
-/// An empty set of tables. The caller has set heap and heap_lock, and alias or zeroes.
+struct npt {
+    uint64_t *root;                      ///< host-physical = host-virtual
+    struct heap *heap;                   ///< where tables come from; shared between tables
+    struct spinlock *heap_lock;          ///< for heap
+    struct spinlock lock;                ///< for the tables; before heap_lock
+    struct npt_alias alias[NPT_ALIASES]; ///< disjoint
+};
+
+/// An empty set of tables. The caller has set heap and heap_lock, and aliases or zeroes.
 /// 0 or -ENOMEM.
 int npt_init(struct npt *npt);
 
-/// Maps range, page aligned and not mapped before, to where it is backed (itself, or the alias
+/// Maps range, page aligned and not mapped before, to where it is backed (itself, or an alias
 /// window's memory), with access. 0, -EINVAL, or -ENOMEM (then a part is mapped).
 int npt_map(struct npt *npt, struct gpa_range range, unsigned access);
 

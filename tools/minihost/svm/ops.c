@@ -157,20 +157,22 @@ static void map(unsigned vtl, struct gpa_range range) {
 
 void svm_memory_init(void) {
     const struct machine *machine = &svm_host.minihost->machine;
-    uint8_t *alias = svm_pages((SVM_ALIAS_END - SVM_ALIAS_START) / PAGE_SIZE_4K);
+    uint8_t *shadow = svm_pages((SVM_ALIAS_END - SVM_ALIAS_START) / PAGE_SIZE_4K);
+    uint8_t *rom = svm_pages(MINIHOST_ROM_BYTES / PAGE_SIZE_4K);
 
     for (unsigned vtl = 0; vtl < VSM_VTL_COUNT; vtl += VSM_PARAVISOR) {
         struct npt *npt = &svm_host.npt[vtl];
 
         npt->heap = &svm_host.heap;
         npt->heap_lock = &svm_host.heap_lock;
-        npt->alias = (struct gpa_range){SVM_ALIAS_START, SVM_ALIAS_END};
-        npt->alias_hpa = (uintptr_t)alias;
+        npt->alias[0] = (struct npt_alias){{SVM_ALIAS_START, SVM_ALIAS_END}, (uintptr_t)shadow};
+        npt->alias[1] = (struct npt_alias){svm_host.minihost->rom, (uintptr_t)rom};
         if (npt_init(npt) != 0) {
             bare_stop("vsm: no memory left for nested page tables");
         }
     }
     map(VSM_PARAVISOR, (struct gpa_range){0, VTL2_MAP_END});
+    map(VSM_GUEST_VTL, svm_host.minihost->rom);
     for (uint32_t i = 0; i < machine->region_count; i++) {
         const struct igvm_memory_map_entry *entry = &machine->regions[i];
         uint64_t start = entry->starting_gpa_page_number << PAGE_SHIFT_4K;

@@ -5,7 +5,8 @@
 //
 // minihost's memory, [self.start, self.end), which no nested page table maps:
 //   image with bss | page tables of its own | VPs: VMCBs, save areas, stacks, overlay pages |
-//   MSR and port maps | what backs [0xa0000, 0x100000) | nested page tables, as they grow
+//   MSR and port maps | what backs [0xa0000, 0x100000) | what backs VTL0's ROM below 4 GiB |
+//   nested page tables, as they grow
 
 #include <errno.h>
 #include <string.h>
@@ -45,7 +46,7 @@ void *svm_pages(size_t page_count) {
 uint64_t vsm_memory_bytes(const struct minihost *host) {
     uint64_t split = machine_ram_bytes(&host->machine) / (PAGE_SIZE_2M / PAGE_SIZE_4K); // all of it
 
-    return split +
+    return split + MINIHOST_ROM_BYTES +
            (uint64_t)PAGE_SIZE_4K * (SPARE_PAGES + (uint64_t)host->cpu_count * PAGES_PER_VP);
 }
 
