@@ -45,6 +45,7 @@ DEPS_STAMP   := $(B)/deps/.stamp
 KERNEL_STAMP := $(B)/kernel/.stamp
 GUEST_STAMP  := $(B)/guest/.stamp
 DEBIAN_STAMP := $(B)/guest/.debian-stamp
+FIRMWARE_STAMP := $(B)/firmware/.stamp
 
 # ---- sources -------------------------------------------------------------------------------------
 IGVM_SRC   := $(wildcard igvm/*.c)
@@ -81,7 +82,7 @@ setup-test:
 $(DEPS_STAMP): tools/build/deps.sh tools/build/fetch.sh | setup
 	$(Q)tools/build/deps.sh
 	$(Q)touch $@
-$(KERNEL_STAMP): kernel/build.sh kernel/parapet.config tools/build/fetch.sh | setup
+$(KERNEL_STAMP): kernel/build.sh kernel/parapet.config $(wildcard kernel/patches/*.patch) tools/build/fetch.sh | setup
 	$(Q)kernel/build.sh
 	$(Q)touch $@
 $(GUEST_STAMP): tools/build/guest.sh | setup
@@ -90,7 +91,11 @@ $(GUEST_STAMP): tools/build/guest.sh | setup
 $(DEBIAN_STAMP): tools/build/debian-disk.sh $(shell find tools/build/debian-disk -type f) tools/build/fetch.sh | setup
 	$(Q)tools/build/debian-disk.sh
 	$(Q)touch $@
-deps: $(DEPS_STAMP) $(KERNEL_STAMP) $(GUEST_STAMP) $(DEBIAN_STAMP) ## fetch and build kernel, libraries and guests (cached)
+$(FIRMWARE_STAMP): tools/build/firmware.sh $(shell find firmware -type f) tools/build/fetch.sh | setup
+	$(Q)tools/build/firmware.sh
+	$(Q)touch $@
+$(B)/firmware/parapet.fd: $(FIRMWARE_STAMP)
+deps: $(DEPS_STAMP) $(KERNEL_STAMP) $(GUEST_STAMP) $(DEBIAN_STAMP) $(FIRMWARE_STAMP) ## fetch and build kernel, firmware, libraries and guests (cached)
 
 $(B)/gen/version.h: Makefile
 	@mkdir -p $(@D)
@@ -202,7 +207,7 @@ NEED_device := $(filter $(B)/test/device/%,$(TEST_BIN))
 NEED_fuzz   := $(FUZZ_BIN)
 NEED_prove  :=
 NEED_tool   := $(B)/host/igvmtool $(B)/host/vmgstool
-NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost
+NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost $(FIRMWARE_STAMP)
 NEED_all    := $(NEED_unit) $(NEED_fuzz) $(NEED_tool) $(NEED_boot)
 
 .PHONY: test test-build fuzz prove lint bench clean

@@ -14,13 +14,13 @@ RUN=(
     flex bison bc libelf-dev libssl-dev kmod   # kernel
     xz-utils bzip2 zstd lz4 cpio rsync dpkg-dev # sources, kernel image, initrds
     qemu-system-x86 acpica-tools               # boot; ACPI tables
-    nasm uuid-dev                              # UEFI firmware
+    nasm uuid-dev g++ python3                  # UEFI firmware
     mmdebstrap fakeroot uidmap fdisk mtools e2fsprogs # the Debian disk
 )
 TEST=(
     libcmocka-dev liburing-dev libfdt-dev libtpms-dev # unit tests on the host
     clang clang-format clang-tidy cppcheck # fuzzing, lint
-    ovmf qemu-utils sbsigntool             # boot tests of the Debian disk
+    ovmf qemu-utils sbsigntool openssl     # boot tests of firmware and Debian disk
 )
 
 installed() { # PACKAGE
