@@ -36,7 +36,9 @@ struct uefi_bytes uefi_state_key(const struct uefi_engine *e, const char *name) 
     bool is_global = strcmp(name, "PK") == 0 || strcmp(name, "KEK") == 0;
     const struct uefi_variable *v = find(e, is_global ? &global : &image_security, name);
 
-    return v == NULL ? (struct uefi_bytes){0} : v->value;
+    struct uefi_bytes none = {.size_bytes = 0};
+
+    return v == NULL ? none : v->value;
 }
 
 bool uefi_state_follows(const struct uefi_guid *guid, struct uefi_bytes name) {

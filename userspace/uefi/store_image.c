@@ -44,11 +44,12 @@ _Static_assert(OUR_HEAD_BYTES + OUR_DIGEST_BYTES * UEFI_STORE_COUNT_MAX <= UINT1
 
 static const struct uefi_guid our_guid =
     UEFI_GUID(0x1b957b08, 0x681c, 0x419e, 0xa9, 0xfc, 0x61, 0xc5, 0x33, 0x1d, 0x6b, 0x08);
-static const uint8_t our_name[] = {'P', 0, 'a', 0, 'r', 0, 'a', 0, 'p', 0, 'e', 0,
-                                   't', 0, 'S', 0, 't', 0, 'o', 0, 'r', 0, 'e', 0};
-#define OUR_NAME ((struct uefi_bytes){.at = our_name, .size_bytes = sizeof(our_name)})
+static const uint8_t our_name_bytes[] = {'P', 0, 'a', 0, 'r', 0, 'a', 0, 'p', 0, 'e', 0,
+                                         't', 0, 'S', 0, 't', 0, 'o', 0, 'r', 0, 'e', 0};
+static const struct uefi_bytes our_name = {.at = our_name_bytes,
+                                           .size_bytes = sizeof(our_name_bytes)};
 /// Where our record's value stands.
-#define OUR_VALUE_OFF (sizeof(struct wire_record) + sizeof(our_name) + 2)
+#define OUR_VALUE_OFF (sizeof(struct wire_record) + sizeof(our_name_bytes) + 2)
 
 static bool is_pinned(const struct uefi_variable *v) {
     static const uint8_t none[UEFI_DIGEST_BYTES];
@@ -113,15 +114,18 @@ int uefi_store_save(const struct uefi_store *store, uint8_t *out, size_t room_by
     static const uint8_t no_time[UEFI_TIME_BYTES];
     struct writer w = {.out = out, .room_bytes = room_bytes};
     uint32_t count = 0, pinned = 0, index = 0;
+    struct uefi_bytes head = {.at = NULL};
     uint8_t *ours;
 
     for (const struct uefi_variable *v = store->first; v != NULL; v = v->next) {
-        count += is_saved(v);
-        pinned += is_saved(v) && is_pinned(v);
+        if (is_saved(v)) {
+            count++;
+            pinned += is_pinned(v) ? 1 : 0;
+        }
     }
-    ours =
-        write_record(&w, &our_guid, UEFI_ATTR_NON_VOLATILE, no_time, OUR_NAME,
-                     (struct uefi_bytes){.size_bytes = OUR_HEAD_BYTES + pinned * OUR_DIGEST_BYTES});
+    // Our value is filled in below.
+    head.size_bytes = OUR_HEAD_BYTES + (size_t)pinned * OUR_DIGEST_BYTES;
+    ours = write_record(&w, &our_guid, UEFI_ATTR_NON_VOLATILE, no_time, our_name, head);
     if (ours == NULL || pinned > UEFI_STORE_COUNT_MAX) {
         return -ENOSPC;
     }
@@ -219,7 +223,7 @@ static const char *check_variable(const struct uefi_store *store, const struct r
 
 /// Our record, if the first one is it. One changed bit must not make it look like another's.
 static bool looks_ours(const struct record *r) {
-    return uefi_guid_equal(&r->guid, &our_guid) || uefi_name_equal(r->name, OUR_NAME) ||
+    return uefi_guid_equal(&r->guid, &our_guid) || uefi_name_equal(r->name, our_name) ||
            r->attributes == UEFI_ATTR_NON_VOLATILE;
 }
 
@@ -228,7 +232,7 @@ static const char *check_ours(const struct record *r, const uint8_t *image, size
     size_t crc_off = OUR_VALUE_OFF + OUR_CRC_OFF;
     uint32_t crc;
 
-    if (!uefi_guid_equal(&r->guid, &our_guid) || !uefi_name_equal(r->name, OUR_NAME) ||
+    if (!uefi_guid_equal(&r->guid, &our_guid) || !uefi_name_equal(r->name, our_name) ||
         r->attributes != UEFI_ATTR_NON_VOLATILE || r->value.size_bytes < OUR_HEAD_BYTES ||
         (r->value.size_bytes - OUR_HEAD_BYTES) % OUR_DIGEST_BYTES != 0) {
         return "its first record is damaged";
