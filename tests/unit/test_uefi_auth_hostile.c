@@ -7,6 +7,7 @@
 #include "igvm/base/bytes.h"
 #include "igvm/base/types.h"
 #include "userspace/uefi/auth_header.h"
+#include "userspace/uefi/der.h"
 #include "userspace/uefi/pkcs7.h"
 
 #include <setjmp.h>
@@ -182,6 +183,50 @@ static void lax_lengths(void **state) {
     assert_non_null(uefi_pkcs7_parse((struct uefi_bytes){der, size}, &message));
 }
 
+/// Makes the element at off (with two bytes of length) longer by two.
+static void stretch(uint8_t *der, size_t off) {
+    assert_int_equal(der[off + 1], 0x82);
+    assert_true(der[off + 3] < 0xfe);
+    der[off + 3] += 2;
+}
+
+/// An element more at the end of SignedData, of the set of signers, of the signer: all in well
+/// formed DER, and nothing of it signed.
+static void elements_too_many(void **state) {
+    static const uint8_t tags[] = {0x05, 0x30, 0xa1, 0xa0, 0x31};
+    const struct uefi_bytes whole = vector("efitools.auth");
+    const struct uefi_bytes good = {whole.at + PKCS7_OFF, load_le32(whole.at + 16) - 24};
+    struct cursor c = cursor_init(good.at, good.size_bytes), in, skipped;
+    uint8_t der[VECTOR_MAX_BYTES];
+    struct uefi_pkcs7 message;
+    size_t set_off;
+
+    (void)state;
+    assert_true(der_take(&c, DER_SEQUENCE, &in, NULL));
+    assert_true(der_take(&in, DER_INTEGER, &skipped, NULL) &&
+                der_take(&in, DER_SET, &skipped, NULL) &&
+                der_take(&in, DER_SEQUENCE, &skipped, NULL) &&
+                der_take(&in, DER_CONTEXT(0), &skipped, NULL));
+    set_off = 4 + in.off;
+    assert_int_equal(good.at[set_off], DER_SET);
+    for (unsigned depth = 0; depth < 3; depth++) {
+        for (size_t t = 0; t < ARRAY_COUNT(tags); t++) {
+            memcpy(der, good.at, good.size_bytes);
+            der[good.size_bytes] = tags[t];
+            der[good.size_bytes + 1] = 0;
+            stretch(der, 0);
+            if (depth >= 1) {
+                stretch(der, set_off);
+            }
+            if (depth >= 2) {
+                stretch(der, set_off + 4);
+            }
+            assert_non_null(
+                uefi_pkcs7_parse((struct uefi_bytes){der, good.size_bytes + 2}, &message));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_length),
@@ -192,6 +237,7 @@ int main(void) {
         cmocka_unit_test(bytes_too_many),
         cmocka_unit_test(header_fields),
         cmocka_unit_test(lax_lengths),
+        cmocka_unit_test(elements_too_many),
     };
 
     return cmocka_run_group_tests_name("uefi_auth_hostile", tests, NULL, NULL);

@@ -84,12 +84,13 @@ static const char *read_name(yyjson_val *variable, struct fields *out) {
     yyjson_val *field = yyjson_obj_get(variable, "name");
     const size_t length = yyjson_get_len(field);
     const uint8_t *at = (const uint8_t *)yyjson_get_str(field);
-    const uint8_t *end = at + length;
+    const uint8_t *end;
     uint8_t *to;
 
     if (!yyjson_is_str(field) || length == 0 || memchr(at, 0, length) != NULL) {
         return "name: not a text of at least one character";
     }
+    end = at + length;
     to = out->name = malloc(2 * length); // a byte of UTF-8 is at most two of UTF-16
     if (to == NULL) {
         return "out of memory";
