@@ -24,3 +24,5 @@ $(B)/uefi/custom.json: $(UEFI_KEYS) $(B)/host/uefikeys FORCE | $(DEPS_STAMP)
 FORCE:
 
 $(B)/initrd.cpio: $(B)/uefi/microsoft.json $(B)/uefi/custom.json
+
+test-build: $(B)/host/uefikeys

@@ -58,8 +58,7 @@ int vmgstool_create(int argc, char **argv) {
     return result;
 }
 
-/// A whole input file on the heap; NULL with the reason printed.
-static uint8_t *take_in(const char *path, size_t *size_bytes) {
+uint8_t *vmgstool_take_in(const char *path, size_t *size_bytes) {
     uint8_t *bytes = NULL;
     struct stat info;
     FILE *file = fopen(path, "rbe");
@@ -101,7 +100,7 @@ int vmgstool_write(int argc, char **argv) {
         vmgstool_say("write: -i IN is missing");
         return VMGSTOOL_FAILED;
     }
-    bytes = take_in(options.input, &size);
+    bytes = vmgstool_take_in(options.input, &size);
     if (bytes == NULL) {
         return VMGSTOOL_FAILED;
     }

@@ -155,8 +155,7 @@ int vmgstool_dump(int argc, char **argv) {
     return result;
 }
 
-/// To a file of its own (private: it may be a secret) or to stdout.
-static int put_out(const char *path, const uint8_t *bytes, size_t size_bytes) {
+int vmgstool_put_out(const char *path, const uint8_t *bytes, size_t size_bytes) {
     FILE *out = stdout;
     int fd;
 
@@ -207,7 +206,7 @@ int vmgstool_read(int argc, char **argv) {
                                                    info.size_bytes, &size));
     }
     if (result == VMGSTOOL_OK) {
-        result = put_out(options.output, bytes, size);
+        result = vmgstool_put_out(options.output, bytes, size);
     }
     free(bytes);
     vmgstool_close(&image);

@@ -24,6 +24,8 @@ static const struct {
     {"encrypt", vmgstool_encrypt, "IMAGE --key KEYFILE"},
     {"rekey", vmgstool_rekey, "IMAGE --key KEYFILE --new-key KEYFILE"},
     {"check", vmgstool_check, "IMAGE [--key KEYFILE] [--json]"},
+    {"uefi-vars", vmgstool_uefi_vars,
+     "list|export|import IMAGE [-o OUT] [-i IN] [--key KEYFILE] [--replace]"},
     {"repair", vmgstool_repair, "IMAGE [--key KEYFILE] [--older]"},
 };
 

@@ -113,6 +113,7 @@ static bool parse_switch(const char *name, unsigned takes, struct vmgstool_optio
         {"--expose", VMGSTOOL_TAKES_PLAIN, &options->expose},
         {"--older", VMGSTOOL_TAKES_OLDER, &options->older},
         {"--force", VMGSTOOL_TAKES_CREATE, &options->force},
+        {"--replace", VMGSTOOL_TAKES_REPLACE, &options->replace},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(switches); i++) {

@@ -36,6 +36,7 @@ struct vmgstool_options {
     bool expose;
     bool older;
     bool force;
+    bool replace;
     uint8_t key[VMGS_KEY_BYTES];
     uint8_t new_key[VMGS_KEY_BYTES];
 };
@@ -59,6 +60,7 @@ enum vmgstool_takes {
     VMGSTOOL_TAKES_CREATE = 1u << 6, // --size, --force
     VMGSTOOL_TAKES_PLAIN = 1u << 7,  // --plain, --expose
     VMGSTOOL_TAKES_OLDER = 1u << 8,
+    VMGSTOOL_TAKES_REPLACE = 1u << 9,
 };
 
 /// Prints "vmgstool: …" on stderr.
@@ -81,6 +83,13 @@ int vmgstool_open(struct vmgstool_image *image, const struct vmgstool_options *o
                   bool writable);
 void vmgstool_close(struct vmgstool_image *image);
 
+/// A whole input file for free(); NULL with the reason printed.
+uint8_t *vmgstool_take_in(const char *path, size_t *size_bytes);
+
+/// Writes to a file readable by its owner only, or to standard output (path NULL). An exit code;
+/// the reason is printed.
+int vmgstool_put_out(const char *path, const uint8_t *bytes, size_t size_bytes);
+
 /// Prints the library's error for rc and returns the exit code for it (0 for rc >= 0).
 int vmgstool_result(const struct vmgstool_image *image, int rc);
 
@@ -98,3 +107,4 @@ int vmgstool_encrypt(int argc, char **argv);
 int vmgstool_rekey(int argc, char **argv);
 int vmgstool_check(int argc, char **argv);
 int vmgstool_repair(int argc, char **argv);
+int vmgstool_uefi_vars(int argc, char **argv);
