@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AREA "uefi-vars-client"
@@ -39,15 +40,24 @@ static void limit_waiting(struct uefi_vars_client *c) {
     }
 }
 
-/// One packet into c->packet, checked. -EIO: dead.
+static uint64_t now_ms(void) {
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/// One packet into c->packet, checked. -EIO: dead. A VP's thread gets signals: none of them makes
+/// the waiting longer than one more limit.
 static int receive(struct uefi_vars_client *c, struct uefi_vars_packet *out) {
+    uint64_t start_ms = now_ms();
     ssize_t n;
 
     do {
         n = recv(c->fd, c->packet, sizeof(c->packet), 0);
-    } while (n < 0 && errno == EINTR);
+    } while (n < 0 && errno == EINTR && now_ms() - start_ms < c->call_max_ms);
     if (n < 0) {
-        return die(c, errno == EAGAIN ? "it does not answer" : strerror(errno));
+        return die(c, errno == EAGAIN || errno == EINTR ? "it does not answer" : strerror(errno));
     }
     if (n == 0) {
         return die(c, "its socket is closed");

@@ -322,6 +322,24 @@ static void forged_records(void **state) {
     }
 }
 
+/// A key that nobody had to sign would be no key.
+static void keys_are_authenticated(void **state) {
+    static const struct uefi_guid global = UEFI_GUID_GLOBAL;
+    uint8_t image[512];
+    struct uefi_store_report report;
+    struct uefi_store store;
+    size_t size = put_record(image, "PK", NV | BS | RT, "1");
+
+    (void)state;
+    assert_int_equal(load(&store, image, size, &report), 0); // another namespace
+    uefi_store_clear(&store);
+    memcpy(image + 28, &global, 16);
+    assert_int_equal(load(&store, image, size, &report), -EBADMSG);
+    image[8] |= UEFI_ATTR_TIME_AUTH;
+    assert_int_equal(load(&store, image, size, &report), 0);
+    uefi_store_clear(&store);
+}
+
 static void too_many_variables(void **state) {
     static uint8_t image[UEFI_STORE_IMAGE_MAX_BYTES + 100];
     struct uefi_store_report report;
@@ -373,6 +391,7 @@ int main(void) {
         T(an_engine_does_not_start_on_damage),
         T(a_store_of_openhcl_is_taken),
         T(forged_records),
+        T(keys_are_authenticated),
         T(too_many_variables),
         T(a_newer_version),
     };

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -362,6 +363,31 @@ static void ready_comes_once(void **state) {
     close(other);
 }
 
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signal_number) {
+    (void)signal_number;
+    alarms++;
+}
+
+/// The VP is kicked all the time, more often than the limit ends.
+static void a_process_that_hangs_under_signals(void **state) {
+    struct fixture *f = *state;
+    int other = fake_process(f, NULL, 0);
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval every = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+
+    f->link.call_max_ms = 300;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+    assert_int_equal(f->link.backend.reset(&f->link.backend), -EIO);
+    setitimer(ITIMER_REAL, &never, NULL);
+    assert_true(alarms > 2);
+    assert_true(uefi_vars_client_is_dead(&f->link));
+    uefi_vars_client_close(&f->link);
+    close(other);
+}
+
 static void a_process_that_hangs(void **state) {
     struct fixture *f = *state;
     int other = fake_process(f, NULL, 0);
@@ -393,6 +419,7 @@ int main(void) {
         T(a_process_that_lies),
         T(ready_comes_once),
         T(a_process_that_hangs),
+        T(a_process_that_hangs_under_signals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

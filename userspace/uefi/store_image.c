@@ -13,6 +13,7 @@
 
 #include "igvm/base/bytes.h"
 #include "igvm/igvm.h"
+#include "userspace/uefi/auth.h"
 #include "userspace/uefi/store.h"
 
 #include <errno.h>
@@ -208,6 +209,11 @@ static const char *check_variable(const struct uefi_store *store, const struct r
         (r->attributes & (UEFI_ATTR_NON_VOLATILE | UEFI_ATTR_BOOTSERVICE)) !=
             (UEFI_ATTR_NON_VOLATILE | UEFI_ATTR_BOOTSERVICE)) {
         return "a variable's attributes cannot be";
+    }
+    // Else an update that is signed as it should be would be refused for ever.
+    if (uefi_auth_rule(&r->guid, r->name) == UEFI_AUTH_KEY &&
+        !(r->attributes & UEFI_ATTR_TIME_AUTH)) {
+        return "a key is not an authenticated variable";
     }
     if (r->value.size_bytes == 0 || r->value.size_bytes > UEFI_STORE_VALUE_MAX_BYTES) {
         return "a value has an impossible size";
