@@ -158,6 +158,7 @@ static const struct {
     {"hostile", cmd_hostile},
     {"bench-port", cmd_bench_port},
     {"bench-read", cmd_bench_read},
+    {"bench-tpm", cmd_bench_tpm},
 };
 
 int main(int argc, char **argv) {

@@ -50,6 +50,7 @@ int cmd_tpm(int argc, char **argv);     ///< TPM 2.0 commands through /dev/tpmN
 unsigned tpm_number(void);
 int cmd_tpm_extend(int argc, char **argv);   ///< extends PCR 16..18 and leaves it so
 int cmd_tpm_fresh(int argc, char **argv);    ///< PCRs are at their reset values
+int cmd_bench_tpm(int argc, char **argv);    ///< TPM commands per second
 int cmd_tpm_state(int argc, char **argv);    ///< an NV index and the EK, over power cycles
 int cmd_tpm_garbage(int argc, char **argv);  ///< malformed commands, then a good one
 int cmd_disk(int argc, char **argv);         ///< DEVICE: data, sizes, flush, discard, zeroes
