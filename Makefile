@@ -207,7 +207,7 @@ NEED_device := $(filter $(B)/test/device/%,$(TEST_BIN))
 NEED_fuzz   := $(FUZZ_BIN)
 NEED_prove  :=
 NEED_tool   := $(B)/host/igvmtool $(B)/host/vmgstool
-NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost $(FIRMWARE_STAMP)
+NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost $(FIRMWARE_STAMP) $(B)/host/vmgstool
 NEED_all    := $(NEED_unit) $(NEED_fuzz) $(NEED_tool) $(NEED_boot)
 
 .PHONY: test test-build fuzz prove lint bench clean

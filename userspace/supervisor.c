@@ -24,6 +24,7 @@
 
 struct supervisor {
     struct config config;
+    struct host_info info;
     struct workers workers;
     int signal_fd;
 };
@@ -141,15 +142,14 @@ static void end_services(struct supervisor *s) {
 /// guest state's disk and key may be the host's to name.
 static int read_config(struct supervisor *s, const char *path) {
     struct vmm_options options = {.config_path = path};
-    struct host_info info;
-    int r = host_info_read(HOST_INFO_FOLDER, &info);
+    int r = host_info_read(HOST_INFO_FOLDER, &s->info);
 
     if (r < 0) {
         log_write(LOG_ERROR, "host-info", "%s: %s", HOST_INFO_FOLDER, strerror(-r));
         return VMM_END_FAILED;
     }
-    r = vmm_read_config(&options, &info, &s->config);
-    host_info_free(&info);
+    r = vmm_read_config(&options, &s->info, &s->config);
+    host_info_free(&s->info); // the text; the payloads' digests stay
     return r < 0 ? VMM_END_CONFIG : 0;
 }
 
@@ -182,7 +182,7 @@ int supervisor_main(int argc, char **argv) {
     if (end != 0) {
         return end;
     }
-    workers_init(&s.workers, &s.config, path);
+    workers_init(&s.workers, &s.config, &s.info, path);
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);
     sigprocmask(SIG_BLOCK, &children, NULL);

@@ -244,6 +244,7 @@ static int start_worker(struct vtpm *v, pthread_t *thread) {
 
 int vtpm_main(int argc, char **argv) {
     static struct vtpm v = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
+    static struct vtpm_events events;
     struct vtpm_options o;
     pthread_t thread;
     int r = vtpm_parse_options(&o, argc, argv);
@@ -258,6 +259,14 @@ int vtpm_main(int argc, char **argv) {
     r = vtpm_open_store(&v.store, &o);
     if (r != 0) {
         return 1;
+    }
+    if (o.events_fd >= 0) {
+        r = vtpm_events_read(&events, o.events_fd);
+        if (r != 0) {
+            log_write(LOG_ERROR, AREA, "what is to be measured is not understood");
+            return 1;
+        }
+        o.policy.events = &events;
     }
     v.socket_fd = o.socket_fd;
     v.policy = o.policy;

@@ -19,6 +19,7 @@
 //                          (default: fail: touch nothing, answer everything by TPM_RC_FAILURE)
 //     --play-firmware      TPM2_Startup(CLEAR) and TPM2_SelfTest at every power-on: the guest
 //                          has no firmware that does it
+//     --events-fd=FD       with it: a pipe with what is measured then (vtpm_events.h)
 //     --uid=N --gid=N      who to become (default 65534 when started as root)
 //
 // The process confines itself (userspace/sandbox.h), says whether it is healthy by a READY message

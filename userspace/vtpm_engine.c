@@ -37,9 +37,10 @@ static struct {
     struct vtpm_store *store;
     bool failed;
     bool manufacturing;
-    bool plays_firmware; ///< vtpm_engine_policy.play_firmware
-    bool fresh;          ///< no command since power-on but firmware's
-    uint8_t *made;       ///< while manufacturing: the state so far
+    bool plays_firmware;              ///< vtpm_engine_policy.play_firmware
+    const struct vtpm_events *events; ///< vtpm_engine_policy.events
+    bool fresh;                       ///< no command since power-on but firmware's
+    uint8_t *made;                    ///< while manufacturing: the state so far
     uint32_t made_bytes;
     _Atomic uint8_t locality;
     unsigned char *response; ///< libtpms', grown as needed
@@ -190,17 +191,20 @@ static bool provision(const uint8_t *command, size_t command_bytes, bool is_allo
            (!is_allocate || (n > 14 && response[14] == 1));
 }
 
-static size_t run_for_platform(const uint8_t *command, size_t command_bytes, uint8_t *response,
-                               size_t capacity_bytes) {
-    return run(0, command, command_bytes, response, capacity_bytes);
+/// Runs a command of our own; whether it succeeded.
+static bool play(struct tpm_wire *w) {
+    uint8_t response[TPM_IO_BYTES];
+    size_t n = tpm_wire_end(w) ? run(0, w->bytes, w->size_bytes, response, sizeof(response)) : 0;
+
+    explicit_bzero(w, sizeof(*w));
+    return n >= TPM_HEADER_BYTES && load_be32(response + 6) == 0;
 }
 
 /// TPM2_HierarchyChangeAuth (24.8): the platform hierarchy gets a random password that nobody
 /// keeps, until the next power-on. Firmware does this before it lets anybody else run.
 static bool close_platform(void) {
     struct tpm_wire w;
-    uint8_t secret[32], response[TPM_IO_BYTES];
-    size_t n;
+    uint8_t secret[32];
 
     if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret)) {
         return false;
@@ -210,12 +214,29 @@ static bool close_platform(void) {
     tpm_wire_put_password(&w, 1);
     tpm_wire_put_2b(&w, secret, sizeof(secret));
     explicit_bzero(secret, sizeof(secret));
-    if (!tpm_wire_end(&w)) {
-        return false;
+    return play(&w);
+}
+
+/// TPM2_PCR_Event (22.3) for what the guest is booted from.
+static bool measure(void) {
+    struct tpm_wire w;
+    bool ok = true;
+
+    for (uint32_t i = 0; ok && engine.events && i < engine.events->count; i++) {
+        const struct vtpm_event *event = &engine.events->events[i];
+
+        tpm_wire_begin(&w, TPM_ST_SESSIONS, 0x13C);
+        tpm_wire_put(&w, event->pcr, 4);
+        tpm_wire_put_password(&w, 1);
+        tpm_wire_put_2b(&w, event->text, (uint16_t)event->text_bytes);
+        ok = play(&w);
     }
-    n = run(0, w.bytes, w.size_bytes, response, sizeof(response));
-    explicit_bzero(&w, sizeof(w));
-    return n >= TPM_HEADER_BYTES && load_be32(response + 6) == 0;
+    return ok;
+}
+
+static size_t run_for_platform(const uint8_t *command, size_t command_bytes, uint8_t *response,
+                               size_t capacity_bytes) {
+    return run(0, command, command_bytes, response, capacity_bytes);
 }
 
 static int manufacture(struct vtpm_store *store, bool with_identity) {
@@ -287,8 +308,8 @@ static int power_on(void) {
         if (!provision(cmd_startup, sizeof(cmd_startup), false) ||
             !provision(cmd_self_test, sizeof(cmd_self_test), false)) {
             log_write(LOG_ERROR, AREA, "the TPM's self-test failed");
-        } else if (!close_platform()) {
-            return fail(-EIO); // the guest would own it
+        } else if (!measure() || !close_platform()) {
+            return fail(-EIO); // the guest could say what it likes, or own the platform
         }
     }
     engine.fresh = true;
@@ -325,6 +346,7 @@ int vtpm_engine_start(struct vtpm_store *store, const struct vtpm_engine_policy 
 
     engine.store = store;
     engine.plays_firmware = policy->play_firmware;
+    engine.events = policy->events;
     if (TPMLIB_ChooseTPMVersion(TPMLIB_TPM_VERSION_2) != TPM_SUCCESS ||
         TPMLIB_RegisterCallbacks(&callbacks) != TPM_SUCCESS) {
         return fail(-EIO);

@@ -5,6 +5,7 @@
 // start, run and power_cycle; cancel may come from another while run is running.
 #pragma once
 
+#include "userspace/vtpm_events.h"
 #include "userspace/vtpm_store.h"
 
 #include <stdbool.h>
@@ -16,7 +17,8 @@ struct vtpm_engine_policy {
     /// Startup(CLEAR) and a full self-test at every power-on, as firmware does them, for a guest
     /// that is booted without any: it need not wait for the self-test then.
     bool play_firmware;
-    bool make_identity; ///< a new TPM gets keys and certificates: vtpm_identity.h
+    const struct vtpm_events *events; ///< with play_firmware: measured after that; NULL: nothing
+    bool make_identity;               ///< a new TPM gets keys and certificates: vtpm_identity.h
 };
 
 /// Loads the TPM from its store or manufactures one (PCR banks SHA-256 and SHA-384). 0, or -errno:

@@ -122,6 +122,8 @@ static int parse_option(struct vtpm_options *o, const char *arg) {
         o->state_fd = n;
     } else if (worker_option(arg, "--vault-fd")) {
         o->vault_fd = n;
+    } else if (worker_option(arg, "--events-fd")) {
+        o->events_fd = n;
     } else if (worker_option(arg, "--uid")) {
         o->uid = (uint32_t)n;
     } else if (worker_option(arg, "--gid")) {
@@ -137,7 +139,7 @@ int vtpm_parse_options(struct vtpm_options *o, int argc, char **argv) {
     int states;
 
     *o = (struct vtpm_options){
-        .socket_fd = -1, .state_fd = -1, .vault_fd = -1, .uid = id, .gid = id};
+        .socket_fd = -1, .state_fd = -1, .vault_fd = -1, .events_fd = -1, .uid = id, .gid = id};
     for (int i = 1; i < argc; i++) {
         if (parse_option(o, argv[i]) != 0) {
             log_write(LOG_ERROR, AREA, "option %s is not understood", argv[i]);

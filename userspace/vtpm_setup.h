@@ -8,7 +8,7 @@
 
 struct vtpm_options {
     int socket_fd;
-    int state_fd, vault_fd;
+    int state_fd, vault_fd, events_fd;
     const char *state_path;
     uint32_t uid;
     uint32_t gid;

@@ -7,6 +7,7 @@
 #include "userspace/nvme_find.h"
 #include "userspace/secure_boot.h"
 #include "userspace/vmgs/vmgs_format.h"
+#include "userspace/workers_content.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,8 +131,9 @@ static int open_state(const char *path, const char *what, int flags) {
     return fd;
 }
 
-void workers_init(struct workers *w, const struct config *config, const char *config_path) {
-    *w = (struct workers){.config = config, .config_path = config_path, .vmm_fd = -1};
+void workers_init(struct workers *w, const struct config *config, const struct host_info *info,
+                  const char *config_path) {
+    *w = (struct workers){.config = config, .info = info, .config_path = config_path, .vmm_fd = -1};
     for (unsigned i = 0; i < WORKER_COUNT; i++) {
         w->vault_fds[i] = -1;
     }
@@ -170,23 +172,6 @@ static int open_disk(const struct workers *w) {
     return open_state(path, "the guest state", O_DIRECT);
 }
 
-/// The key in a pipe; -1 without one. The pipe holds it until the vault has read it.
-static int key_pipe(const struct config *config) {
-    int ends[2];
-    ssize_t put;
-
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        return -1;
-    }
-    put = write(ends[1], config->state_key, config->state_key_bytes);
-    close(ends[1]);
-    if (put != (ssize_t)config->state_key_bytes) {
-        close(ends[0]);
-        return -1;
-    }
-    return ends[0];
-}
-
 void workers_start_vault(struct workers *w) {
     const struct timeval limit = {.tv_sec = VAULT_ANSWER_S};
     struct launch l = {.argument_count = 0};
@@ -215,11 +200,8 @@ void workers_start_vault(struct workers *w) {
         give(&l, "--disk-fd", disk_fd);
     }
     if (disk_fd >= 0 && w->config->state_key_bytes != 0) {
-        key_fd = key_pipe(w->config);
-        if (key_fd < 0) {
-            log_write(LOG_ERROR, AREA, "the guest state's key cannot be handed over");
-            ok = false;
-        }
+        key_fd = workers_key_pipe(w->config);
+        ok = ok && key_fd >= 0;
         give(&l, "--key-fd", key_fd);
     }
     if (!w->config->state_format) {
@@ -243,24 +225,27 @@ void workers_release_vault(struct workers *w) {
 
 // ---- the services -------------------------------------------------------------------------------
 
-/// The vTPM's own arguments. Its state's descriptor, to be closed; -1: none was opened.
-static int add_vtpm(const struct workers *w, struct launch *l) {
-    int state_fd = -1;
-
+/// The vTPM's own arguments; fds: what it gets, to be closed. -EIO when its state cannot be opened.
+static int add_vtpm(const struct workers *w, struct launch *l, int fds[2]) {
     if (w->vault_fds[WORKER_VTPM] >= 0) {
         add(l, "--identity");
     } else {
-        state_fd = open_state(w->config->tpm_state, "the vTPM's state", 0);
-        if (state_fd < 0) {
-            return -1;
+        fds[0] = open_state(w->config->tpm_state, "the vTPM's state", 0);
+        if (fds[0] < 0) {
+            return -EIO;
         }
-        give(l, "--state-fd", state_fd);
+        give(l, "--state-fd", fds[0]);
     }
     if (w->config->boot == CONFIG_BOOT_LINUX) {
         // What firmware would do with the TPM is done by it while the VM worker builds the machine.
         add(l, "--play-firmware");
+        fds[1] = workers_events_pipe(w->config, w->info);
+        if (fds[1] < 0) {
+            return -EIO;
+        }
+        give(l, "--events-fd", fds[1]);
     }
-    return state_fd;
+    return 0;
 }
 
 /// The options of the UEFI variables (uefi_vars.h). *keys_fd is to be closed; -1: none.
@@ -278,7 +263,7 @@ static int add_uefi_vars(const struct workers *w, struct launch *l, int *keys_fd
 
 int workers_start_service(struct workers *w, enum worker_kind kind) {
     struct launch l = {.argument_count = 0};
-    int vault_fd = w->vault_fds[kind], state_fd = -1;
+    int vault_fd = w->vault_fds[kind], fds[2] = {-1, -1};
     int pair[2], r;
 
     if (!socket_pair(SOCK_SEQPACKET, pair)) {
@@ -289,15 +274,11 @@ int workers_start_service(struct workers *w, enum worker_kind kind) {
     if (vault_fd >= 0) {
         give(&l, "--vault-fd", vault_fd);
     }
-    if (kind == WORKER_VTPM) {
-        state_fd = add_vtpm(w, &l);
-        r = vault_fd < 0 && state_fd < 0 ? -EIO : 0;
-    } else {
-        r = add_uefi_vars(w, &l, &state_fd);
-    }
+    r = kind == WORKER_VTPM ? add_vtpm(w, &l, fds) : add_uefi_vars(w, &l, &fds[0]);
     r = r == 0 ? launch(w, kind, &l) : r;
     close(pair[1]);
-    close_fd(&state_fd);
+    close_fd(&fds[0]);
+    close_fd(&fds[1]);
     if (r != 0) {
         close(pair[0]);
         return -1;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "userspace/config.h"
+#include "userspace/host_info.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -20,13 +21,15 @@ enum worker_kind { WORKER_VAULT, WORKER_VTPM, WORKER_UEFI_VARS, WORKER_VMM, WORK
 
 struct workers {
     const struct config *config;
+    const struct host_info *info;
     const char *config_path;     ///< the measured configuration's; NULL: the default
     pid_t pids[WORKER_COUNT];    ///< 0: not running
     int vault_fds[WORKER_COUNT]; ///< a client's end of its socket to the vault; -1: none
     int vmm_fd;                  ///< our end of the VM worker's socket; -1: none
 };
 
-void workers_init(struct workers *workers, const struct config *config, const char *config_path);
+void workers_init(struct workers *workers, const struct config *config,
+                  const struct host_info *info, const char *config_path);
 
 /// Whether the configuration wants this one.
 bool workers_wants(const struct workers *workers, enum worker_kind kind);

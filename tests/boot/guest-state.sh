@@ -29,11 +29,46 @@ last_ek() {
     grep '^PT ek' "$dir/console.log" | tail -n 1 || true
 }
 
+# bytes HEX: as bytes.
+bytes() {
+    printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"
+}
+
+# extended TEXT...: the SHA-256 PCR after these events, in hexadecimal digits.
+extended() {
+    local text value
+    printf -v value '%064d' 0
+    for text in "$@"; do
+        value=$({ bytes "$value"; printf '%s' "$text" | sha256sum | cut -c1-64 | { read -r hex; bytes "$hex"; }; } |
+            sha256sum | cut -c1-64)
+    done
+    echo "$value"
+}
+
+# measured NAME PCR TEXT...: the guest has found that PCR as the texts make it.
+measured() {
+    local name=$1 pcr=$2 found
+    shift 2
+    found=$(sed -n "s/^PT pcr$pcr //p" "$dir/console.log" | tail -n 1)
+    if [ "$found" = "$(extended "$@")" ]; then
+        result pass "measured-$name"
+    else
+        result fail "measured-$name" "PCR $pcr is $found, expected $(extended "$@")"
+    fi
+}
+
+digest_of() {
+    sha384sum "$1" | cut -c1-96
+}
+
 boot "$KEY"
 guest_ready
 guest_test tpm
 guest_test tpm-state write
 first=$(last_ek)
+measured kernel 4 "kernel sha384 $(digest_of build/guest/vmlinuz)"
+measured command-line-initrd 9 'command line console=hvc0 quiet parapet.test=ask' \
+    "initrd sha384 $(digest_of build/guest.cpio)"
 # A restart of the guest is a TPM reset, not another TPM.
 guest_start reboot
 guest_ready after-reboot
@@ -51,7 +86,7 @@ else
 fi
 guest_poweroff poweroff-again
 
-printf '%s' "$KEY" | sed 's/../\\x&/g' | xargs -0 printf '%b' >"$dir/key"
+bytes "$KEY" >"$dir/key"
 if "$VMGSTOOL" check "$STATE" --key "$dir/key" >"$dir/check.log" 2>&1 &&
     ! grep -q "$KEY" "$dir"/vtl2.log; then
     result pass state-is-sound

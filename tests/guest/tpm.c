@@ -13,26 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static long pcr_read(int fd, unsigned pcr, uint8_t digest[32]) {
-    struct tpm_message c, r;
-    tpm_begin(&c, TPM_ST_NO_SESSIONS, TPM_CC_PCR_READ);
-    tpm_put(&c, 4, 1);
-    tpm_put(&c, 2, TPM_ALG_SHA256);
-    tpm_put(&c, 1, 3);
-    for (unsigned i = 0; i < 3; i++) {
-        tpm_put(&c, 1, i == pcr / 8 ? 1u << pcr % 8 : 0);
-    }
-    long code = tpm_exchange(fd, &c, &r);
-    // header 10, update counter 4, selection 4+2+1+3, digest list count 4, size 2, digest 32
-    if (code == 0 && r.size < 62) {
-        return -EBADMSG;
-    }
-    if (code == 0) {
-        memcpy(digest, r.bytes + r.size - 32, 32);
-    }
-    return code;
-}
-
 static long pcr_extend(int fd, unsigned pcr, uint8_t fill) {
     struct tpm_message c, r;
     tpm_begin(&c, TPM_ST_SESSIONS, TPM_CC_PCR_EXTEND);
@@ -121,9 +101,9 @@ int cmd_tpm(int argc, char **argv) {
     check(code == 0, "tpm-self-test", "code 0x%lx", code);
     check_random(fd);
 
-    long first = pcr_read(fd, 10, before);
+    long first = tpm_pcr_read(fd, 10, before);
     long extended = pcr_extend(fd, 10, 0x11);
-    long second = pcr_read(fd, 10, after);
+    long second = tpm_pcr_read(fd, 10, after);
     check(first == 0 && extended == 0 && second == 0 && memcmp(before, after, 32) != 0, "tpm-pcr",
           "codes 0x%lx 0x%lx 0x%lx", first, extended, second);
     check_create_primary(fd);
@@ -158,7 +138,7 @@ int cmd_tpm_fresh(int argc, char **argv) {
     static const uint8_t zero[32];
     for (unsigned pcr = 8; pcr < 17; pcr += 4) {
         uint8_t digest[32] = {1};
-        long code = pcr_read(fd, pcr, digest);
+        long code = tpm_pcr_read(fd, pcr, digest);
         check(code == 0 && memcmp(digest, zero, 32) == 0, "tpm-fresh",
               "PCR %u, code 0x%lx, first byte 0x%02x", pcr, code, digest[0]);
     }

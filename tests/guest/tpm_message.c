@@ -70,3 +70,23 @@ int tpm_open(const char *check_name) {
     }
     return fd;
 }
+
+long tpm_pcr_read(int fd, unsigned pcr, uint8_t digest[32]) {
+    struct tpm_message c, r;
+    tpm_begin(&c, TPM_ST_NO_SESSIONS, TPM_CC_PCR_READ);
+    tpm_put(&c, 4, 1);
+    tpm_put(&c, 2, TPM_ALG_SHA256);
+    tpm_put(&c, 1, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        tpm_put(&c, 1, i == pcr / 8 ? 1u << pcr % 8 : 0);
+    }
+    long code = tpm_exchange(fd, &c, &r);
+    // header 10, update counter 4, selection 4+2+1+3, digest list count 4, size 2, digest 32
+    if (code == 0 && r.size < 62) {
+        return -EBADMSG;
+    }
+    if (code == 0) {
+        memcpy(digest, r.bytes + r.size - 32, 32);
+    }
+    return code;
+}

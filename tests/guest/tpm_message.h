@@ -42,3 +42,6 @@ long tpm_exchange(int fd, struct tpm_message *command, struct tpm_message *respo
 
 /// The device; -1 with a failed check of that name.
 int tpm_open(const char *check_name);
+
+/// A PCR of the bank SHA-256; as tpm_exchange().
+long tpm_pcr_read(int fd, unsigned pcr, uint8_t digest[32]);

@@ -85,6 +85,22 @@ static void show_ek(int fd) {
     }
 }
 
+/// What the paravisor has measured, for the host to compare.
+static void show_pcrs(int fd) {
+    static const unsigned pcrs[] = {4, 9};
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t digest[32] = {0};
+        long code = tpm_pcr_read(fd, pcrs[i], digest);
+        check(code == 0, "tpm-pcr-read", "PCR %u, code 0x%lx", pcrs[i], code);
+        printf("PT pcr%u ", pcrs[i]);
+        for (unsigned j = 0; j < sizeof(digest); j++) {
+            printf("%02x", digest[j]);
+        }
+        printf("\n");
+        fflush(stdout);
+    }
+}
+
 /// The certificate is there and nobody but its manufacturer removes it.
 static void check_certificate(int fd) {
     struct tpm_message c, r;
@@ -109,6 +125,7 @@ int cmd_tpm_state(int argc, char **argv) {
         return 1;
     }
     show_ek(fd);
+    show_pcrs(fd);
     check_certificate(fd);
     long code = is_write ? nv_write(fd) : 0;
     if (is_write) {
