@@ -50,6 +50,7 @@ export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
 insmod /efivarfs.ko 2>/dev/null
 vars=/sys/firmware/efi/efivars
 mount -t efivarfs efivarfs $vars
@@ -66,6 +67,12 @@ for bank in sha256 sha384; do
         [ ! -e $pcr ] || echo "PCR $bank $(basename $pcr) $(cat $pcr)"
     done
 done
+if [ -e /dev/tpm0 ]; then
+    # TPM2_GetCapability of TPM_PT_STARTUP_CLEAR: which hierarchies are on.
+    exec 3<>/dev/tpm0
+    printf '\200\001\000\000\000\026\000\000\001\172\000\000\000\006\000\000\002\001\000\000\000\001' >&3
+    echo "PT hierarchies $(dd bs=64 count=1 <&3 2>/dev/null | tail -c 1 | od -An -v -tx1 | tr -d ' \n')"
+fi
 log=/sys/kernel/security/tpm0/binary_bios_measurements
 [ ! -e $log ] || { echo 'LOG begin'; base64 $log; echo 'LOG end'; }
 poweroff -f
@@ -221,7 +228,8 @@ measured() {
     # Its TPM has four banks: the firmware switches two off and resets the machine once.
     REBOOT=-no-user-config start "$dir/keys.json" "$dir/signed.img" '' '' -chardev "socket,id=tpm,path=$state/ctrl" \
         -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0
-    booted measured-boots '^PT secure-boot 01' '^LOG end'
+    # 0e: owner and endorsement hierarchy and platform NV; not the platform hierarchy (bit 0).
+    booted measured-boots '^PT secure-boot 01' '^PT hierarchies 0e' '^LOG end'
     wait "$swtpm_pid" || true
     tr -d '\r' <"$dir/vtl2.log" | sed -n 's/^PCR //p' >"$dir/pcrs"
     tr -d '\r' <"$dir/vtl2.log" | sed -n '/^LOG begin/,/^LOG end/{/^LOG/d;p}' | base64 -d >"$dir/event-log"
