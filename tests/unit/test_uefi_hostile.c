@@ -207,6 +207,7 @@ static void sizes_that_do_not_fit(void **state) {
         {8, 2, UEFI_INVALID_PARAMETER},  // "N" is no NUL
         {8, 8, UEFI_INVALID_PARAMETER},  // without the NUL
         {8, 9, UEFI_INVALID_PARAMETER},  // odd
+        {7, 11, UEFI_INVALID_PARAMETER}, // odd, behind the NUL
         {6, 12, UEFI_INVALID_PARAMETER}, // the NUL is not the last
     };
 
