@@ -68,6 +68,19 @@ static int receive(struct uefi_vars_client *c, struct uefi_vars_packet *out) {
     return 0;
 }
 
+/// Whether a packet is the READY that comes once.
+static bool take_ready(struct uefi_vars_client *c, const struct uefi_vars_packet *packet) {
+    if (packet->op != UEFI_VARS_READY || c->ready) {
+        return false;
+    }
+    c->ready = true;
+    if (packet->status != 0) {
+        log_write(LOG_ERROR, AREA, "the variable service has no store: %s",
+                  strerror((int)packet->status));
+    }
+    return true;
+}
+
 /// One exchange. 0 with *answer pointing into c->packet, the answer's -errno, or -EIO. With the
 /// lock held.
 static int exchange(struct uefi_vars_client *c, struct uefi_vars_packet request,
@@ -90,15 +103,8 @@ static int exchange(struct uefi_vars_client *c, struct uefi_vars_packet request,
     if (receive(c, answer) != 0) {
         return -EIO;
     }
-    if (answer->op == UEFI_VARS_READY && !c->ready) {
-        c->ready = true;
-        if (answer->status != 0) {
-            log_write(LOG_ERROR, AREA, "the variable service has no store: %s",
-                      strerror((int)answer->status));
-        }
-        if (receive(c, answer) != 0) {
-            return -EIO;
-        }
+    if (take_ready(c, answer) && receive(c, answer) != 0) {
+        return -EIO;
     }
     if (answer->op != (request.op | 0x80) || answer->sequence != request.sequence) {
         return die(c, "it answers what was not asked");
@@ -184,10 +190,30 @@ void uefi_vars_client_attach(struct uefi_vars_client *c, int fd) {
     pthread_mutex_unlock(&c->lock);
 }
 
+/// A process that died between two calls: nobody has noticed yet. With the lock held.
+static void look_for_end(struct uefi_vars_client *c) {
+    struct uefi_vars_packet packet;
+    uint8_t byte;
+
+    for (unsigned i = 0; c->fd >= 0 && i < 2; i++) {
+        ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return; // nothing has come: it lives
+        }
+        if (n <= 0) {
+            die(c, n == 0 ? "its socket is closed" : strerror(errno));
+        } else if (receive(c, &packet) == 0 && !take_ready(c, &packet)) {
+            die(c, "it answers what was not asked");
+        }
+    }
+}
+
 bool uefi_vars_client_is_dead(struct uefi_vars_client *c) {
     bool dead;
 
     pthread_mutex_lock(&c->lock);
+    look_for_end(c);
     dead = c->fd < 0;
     pthread_mutex_unlock(&c->lock);
     return dead;

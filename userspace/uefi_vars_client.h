@@ -32,7 +32,7 @@ void uefi_vars_client_init(struct uefi_vars_client *client, int fd);
 /// Replaces a process by a new one, at a guest reset only (uefi_vars.h). Takes the descriptor over.
 void uefi_vars_client_attach(struct uefi_vars_client *client, int fd);
 
-/// Whether the process is gone or was never there.
+/// Whether the process is gone or was never there; looks at the socket.
 bool uefi_vars_client_is_dead(struct uefi_vars_client *client);
 
 /// The process's text about the variables (uefi_vars_inspect.h), at most room_bytes. The bytes

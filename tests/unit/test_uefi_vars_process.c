@@ -189,6 +189,25 @@ static void variables_last(void **state) {
     stop(f);
 }
 
+/// The owner asks at a reset, when no call may have shown it yet.
+static void a_death_between_calls_shows(void **state) {
+    struct fixture *f = *state;
+
+    for (unsigned called = 0; called < 2; called++) {
+        start(f, false);
+        if (called) {
+            assert_int_equal(GET("A"), UEFI_NOT_FOUND);
+            assert_false(uefi_vars_client_is_dead(&f->link));
+            assert_int_equal(GET("A"), UEFI_NOT_FOUND);
+        }
+        kill(f->pid, SIGKILL);
+        waitpid(f->pid, NULL, 0);
+        f->pid = 0;
+        assert_true(uefi_vars_client_is_dead(&f->link));
+        uefi_vars_client_close(&f->link);
+    }
+}
+
 static void without_a_vault(void **state) {
     struct fixture *f = *state;
 
@@ -409,17 +428,10 @@ static void a_process_that_hangs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(variables_last),
-        T(without_a_vault),
-        T(inspect),
-        T(a_vault_that_fails),
-        T(a_store_that_cannot_be_had),
-        T(a_damaged_store),
-        T(garbage_on_the_socket),
-        T(a_process_that_lies),
-        T(ready_comes_once),
-        T(a_process_that_hangs),
-        T(a_process_that_hangs_under_signals),
+        T(variables_last),   T(a_death_between_calls_shows), T(without_a_vault),
+        T(inspect),          T(a_vault_that_fails),          T(a_store_that_cannot_be_had),
+        T(a_damaged_store),  T(garbage_on_the_socket),       T(a_process_that_lies),
+        T(ready_comes_once), T(a_process_that_hangs),        T(a_process_that_hangs_under_signals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
