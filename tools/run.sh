@@ -3,10 +3,17 @@
 #
 # `make run`: boots build/parapet.igvm in QEMU and gives the user the guest's console on this
 # terminal. Ctrl-A X ends it, `poweroff` in the guest too. Variables:
+#   BOOT=linux   what the guest starts with: a Linux kernel of the image's, or UEFI firmware (uefi)
 #   PLATFORM=native  how the paravisor is kept apart from the guest: native (nested virtualisation),
 #                or vsm (minihost plays Hyper-V with VTLs)
 #   SMP=2        virtual processors          MEM=1G     the machine's memory, VTL2's share included
-#   DISK=file    the guest's disk: an image file (default: a sparse scratch disk, build/run/disk.img)
+#   DISK=file    the guest's disk: an image file, raw or .qcow2. It is only read: what the guest writes
+#                is gone when QEMU ends. Default: with uefi Debian, build/guest/debian.img, likewise; with
+#                linux a sparse scratch disk that keeps what is written, build/run/disk.img
+#   DISK_WRITE=1 the guest writes to DISK itself
+#   SECURE_BOOT=0 with uefi: what has no signature, or none that the Microsoft keys vouch for, starts too
+#   STATE=file   with uefi, the guest's TPM and UEFI variables (default: build/run/state.vmgs, made when
+#                it is not there; remove it for a new machine)
 #   ACCEL=tcg    or kvm, where nested virtualisation works
 #   CONFIG=file  the host's configuration for the VMM (docs/configuration.md)
 #   APPEND=text  added to VTL2's kernel command line
@@ -20,7 +27,8 @@ platform=${PLATFORM:-native} smp=${SMP:-2} mem=${MEM:-1G} accel=${ACCEL:-tcg}
 image=${IMAGE:-build/parapet.igvm} minihost=${MINIHOST:-build/bare/minihost}
 run=build/run
 log=$run/vtl2.log
-disk=${DISK:-$run/disk.img}
+boot=${BOOT:-linux}
+state=${STATE:-$run/state.vmgs}
 
 stop_because() {
     echo "make run: $1" >&2
@@ -31,13 +39,25 @@ for file in "$image" "$minihost"; do
     [ -f "$file" ] || stop_because "$file does not exist; 'make image' builds it"
 done
 mkdir -p "$run"
-if [ -z "${DISK:-}" ]; then
-    [ -f "$disk" ] || truncate -s 1G "$disk"
-elif [ ! -e "$disk" ]; then
-    stop_because "DISK=$disk does not exist"
-elif [ ! -w "$disk" ]; then
-    stop_because "DISK=$disk cannot be written; copy it, or change its permissions"
-fi
+case $boot in
+uefi) default_disk=build/guest/debian.img ;;
+linux)
+    default_disk=$run/disk.img
+    [ -f "$default_disk" ] || truncate -s 1G "$default_disk"
+    [ -n "${DISK:-}" ] || DISK_WRITE=1
+    ;;
+*) stop_because "BOOT=$boot is neither uefi nor linux" ;;
+esac
+disk=${DISK:-$default_disk}
+[ -e "$disk" ] || stop_because "DISK=$disk does not exist"
+case ${DISK_WRITE:-0} in
+0) disk_write='snapshot=on' disk_says="$disk (changes are thrown away; DISK_WRITE=1 keeps them)" ;;
+1)
+    disk_write='snapshot=off' disk_says=$disk
+    [ -w "$disk" ] || stop_because "DISK=$disk cannot be written; copy it, or change its permissions"
+    ;;
+*) stop_because "DISK_WRITE=$DISK_WRITE is neither 0 nor 1" ;;
+esac
 format=raw
 case $disk in
 *.qcow2) format=qcow2 ;;
@@ -54,10 +74,22 @@ kvm)
 *) stop_because "ACCEL=$accel is neither tcg nor kvm" ;;
 esac
 
-# What the host says: the NVMe drive below is the guest's first disk. CONFIG=file says it otherwise.
-config=${CONFIG:-$run/host.json}
+# What the host says: the NVMe drives below are the guest's first disk and its state. CONFIG=file
+# says it otherwise.
+config=${CONFIG:-$run/host.json} state_drive=() guest_state=''
+if [ "$boot" = uefi ]; then
+    [ -e "$state" ] || truncate -s 16M "$state"
+    state_drive=(-drive "if=none,id=state,format=raw,file=$state" -device "nvme,drive=state,serial=state")
+    # Firmware, shim and GRUB speak to COM1: so the user's terminal is that.
+    guest_state='"guest_state": { "nvme_serial": "state" }, "console": { "kind": "serial" }, '
+    case ${SECURE_BOOT:-1} in
+    1) ;;
+    0) guest_state+='"secure_boot": { "enabled": false }, ' ;;
+    *) stop_because "SECURE_BOOT=$SECURE_BOOT is neither 0 nor 1" ;;
+    esac
+fi
 if [ -z "${CONFIG:-}" ]; then
-    echo '{ "disks": [{ "nvme_serial": "disk0" }] }' >"$config"
+    echo "{ \"guest\": { \"boot\": \"$boot\" }, $guest_state\"disks\": [{ \"nvme_serial\": \"disk0\" }] }" >"$config"
 elif [ ! -r "$config" ]; then
     stop_because "CONFIG=$config cannot be read"
 fi
@@ -73,7 +105,9 @@ restore_terminal() {
 }
 trap restore_terminal EXIT
 
-echo "Parapet: $image, platform $platform, $smp processors, $mem memory, disk $disk, ${accel^^}."
+echo "Parapet: $image, platform $platform, $smp processors, $mem memory, ${accel^^}."
+echo "Disk: $disk_says"
+[ "$boot" = linux ] || echo "Guest state (TPM, UEFI variables): $state"
 echo "The guest's console follows in a few seconds. Ctrl-A X ends; VTL2's log is in $log."
 rm -f "$log"
 status=0
@@ -83,8 +117,8 @@ qemu-system-x86_64 "${machine[@]}" -m "$mem" -smp "$(machine_smp "$smp")" \
     -serial "file:$log" \
     -chardev stdio,id=guest,mux=on,signal=off -mon chardev=guest,mode=readline \
     -device virtio-serial-pci -device virtconsole,chardev=guest \
-    -drive "if=none,id=disk0,format=$format,discard=unmap,file=$disk" \
-    -device nvme,drive=disk0,serial=disk0 || status=$?
+    -drive "if=none,id=disk0,format=$format,$disk_write,discard=unmap,file=$disk" \
+    -device nvme,drive=disk0,serial=disk0 "${state_drive[@]}" || status=$?
 restore_terminal
 if [ "$status" != 0 ]; then
     echo

@@ -31,6 +31,7 @@ TIMEOUT=${BOOT_TIMEOUT:-120}    # seconds for one step: a busy machine is slow, 
 VTL2_APPEND=${VTL2_APPEND:-}    # added to VTL2's kernel command line
 GUEST_APPEND=${GUEST_APPEND:-}  # added to the guest's
 qemu_disks=() config_disks=() direct_disks=() qemu_extra=()
+config_more=''                  # further keys of the host's configuration, each with its comma
 qemu_pid='' qemu_status='' failures=0
 step_start=$EPOCHREALTIME
 
@@ -119,6 +120,14 @@ add_disk() {
     config_disks+=("{\"nvme_serial\": \"$name\"${5:+, $5}}")
 }
 
+# add_state [CONFIG]: the disk of the guest's state (TPM, UEFI variables), $dir/state.img; CONFIG is
+# added to its entry in the host's configuration.
+add_state() {
+    [ -e "$dir/state.img" ] || truncate -s 16M "$dir/state.img"
+    qemu_disks+=(-drive "if=none,id=state,format=raw,file=$dir/state.img" -device "nvme,drive=state,serial=state")
+    config_more+="\"guest_state\": {\"nvme_serial\": \"state\"${1:+, $1}}, "
+}
+
 # The host's configuration: what the test needs over what the image has measured.
 # The keys are those of docs/configuration.md; this is the only place of the tests that knows them.
 host_config() {
@@ -126,8 +135,8 @@ host_config() {
     disks=$(IFS=,; echo "${config_disks[*]}")
     cat <<JSON
 {
-  "guest": {${GUEST_KEYS:-}"command_line_append": "$1"},
-  "disks": [$disks]
+  "guest": {"boot": "${GUEST_BOOT:-linux}", ${GUEST_KEYS:-}"command_line_append": "$1"},
+  ${config_more}"disks": [$disks]
 }
 JSON
 }
