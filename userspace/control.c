@@ -312,6 +312,9 @@ void control_renew_services(struct control *c, int supervisor_fd) {
     if (supervisor_fd < 0) {
         return;
     }
+    // The guest that asked may have other VPs that still run: a new TPM would take their word for
+    // what firmware measures, a new variable process would show them what boot services left.
+    machine_stop(machine);
     if (machine->has_tpm && vtpm_client_is_dead(&machine->vtpm)) {
         fd = control_ask_service(supervisor_fd, SUPERVISOR_VTPM);
         if (fd >= 0) {

@@ -27,6 +27,6 @@ void control_close(struct control *control);
 /// Asks the supervisor for a new service (SUPERVISOR_VTPM, …): its socket, -ENOENT or -EIO.
 int control_ask_service(int supervisor_fd, char service);
 
-/// Asks the supervisor for a new vTPM or variable process where the old one is dead; for a guest
-/// reset.
+/// Stops the guest, then asks the supervisor for a new vTPM or variable process where the old one
+/// is dead; for a guest reset. Nothing of the old guest runs when a new service is there.
 void control_renew_services(struct control *control, int supervisor_fd);
