@@ -335,7 +335,9 @@ static void keys_are_authenticated(void **state) {
     uefi_store_clear(&store);
     memcpy(image + 28, &global, 16);
     assert_int_equal(load(&store, image, size, &report), -EBADMSG);
-    image[8] |= UEFI_ATTR_TIME_AUTH;
+    image[8] = NV | BS | UEFI_ATTR_TIME_AUTH; // but not at runtime
+    assert_int_equal(load(&store, image, size, &report), -EBADMSG);
+    image[8] |= RT;
     assert_int_equal(load(&store, image, size, &report), 0);
     uefi_store_clear(&store);
 }

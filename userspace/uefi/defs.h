@@ -40,6 +40,7 @@ static inline uint64_t uefi_status_wire(enum uefi_status status) {
 #define UEFI_ATTR_APPEND         0x40u ///< of a call, never stored
 #define UEFI_ATTR_ENHANCED_AUTH  0x80u ///< refused
 #define UEFI_ATTR_STORED_MASK    0x2Fu ///< what a stored variable can have
+#define UEFI_ATTR_KEY            0x27u ///< what PK, KEK, db, dbx, dbt and dbr have
 
 #define UEFI_TIME_BYTES   16u ///< EFI_TIME
 #define UEFI_DIGEST_BYTES 32u ///< SHA-256

@@ -86,13 +86,12 @@ int uefi_engine_save(struct uefi_engine *engine) {
 int uefi_engine_preset(struct uefi_engine *engine, const struct uefi_guid *guid,
                        struct uefi_bytes name, uint32_t attributes, struct uefi_bytes value,
                        const uint8_t time[UEFI_TIME_BYTES]) {
-    const uint32_t always = UEFI_ATTR_NON_VOLATILE | UEFI_ATTR_BOOTSERVICE;
     struct uefi_variable *old, *v;
 
     if (name.size_bytes == 0 || name.size_bytes % 2 != 0 ||
         name.size_bytes > UEFI_STORE_NAME_MAX_BYTES || value.size_bytes == 0 ||
         value.size_bytes > UEFI_STORE_VALUE_MAX_BYTES ||
-        (attributes & ~UEFI_ATTR_STORED_MASK) != 0 || (attributes & always) != always) {
+        uefi_store_refuses(guid, name, attributes) != NULL) {
         return -EINVAL;
     }
     old = uefi_store_find(&engine->store, guid, name);

@@ -116,11 +116,13 @@ static enum uefi_status decide_authenticated(const struct call *c, struct uefi_a
     };
     enum uefi_status status;
 
-    // No access attribute, an ordinary delete, is none here; and attributes never change.
+    // No access attribute, an ordinary delete, is none here; and attributes never change. A key has
+    // a key's, or it could not be loaded again.
     if ((c->a.attributes & ACCESS) == 0) {
         return c->stored == NULL ? UEFI_NOT_FOUND : UEFI_SECURITY_VIOLATION;
     }
-    if (c->stored != NULL && (c->a.attributes & ~UEFI_ATTR_APPEND) != c->stored->attributes) {
+    if ((c->stored != NULL && (c->a.attributes & ~UEFI_ATTR_APPEND) != c->stored->attributes) ||
+        (c->rule == UEFI_AUTH_KEY && (c->a.attributes & ~UEFI_ATTR_APPEND) != UEFI_ATTR_KEY)) {
         return UEFI_INVALID_PARAMETER;
     }
     if (c->stored != NULL) {

@@ -79,6 +79,21 @@ bool uefi_name_equal(struct uefi_bytes a, struct uefi_bytes b) {
     return a.size_bytes == b.size_bytes && memcmp(a.at, b.at, a.size_bytes) == 0;
 }
 
+const char *uefi_store_refuses(const struct uefi_guid *guid, struct uefi_bytes name,
+                               uint32_t attributes) {
+    const uint32_t needed = UEFI_ATTR_NON_VOLATILE | UEFI_ATTR_BOOTSERVICE;
+
+    if ((attributes & ~UEFI_ATTR_STORED_MASK) != 0 || (attributes & needed) != needed) {
+        return "a variable's attributes cannot be";
+    }
+    // Nobody had to sign it; and an update that is signed as it should be would be refused for
+    // ever.
+    if (uefi_auth_rule(guid, name) == UEFI_AUTH_KEY && attributes != UEFI_ATTR_KEY) {
+        return "a key does not have a key's attributes";
+    }
+    return NULL;
+}
+
 struct uefi_variable *uefi_store_find(const struct uefi_store *store, const struct uefi_guid *guid,
                                       struct uefi_bytes name) {
     for (struct uefi_variable *v = store->first; v != NULL; v = v->next) {

@@ -57,6 +57,11 @@ size_t uefi_variable_cost(size_t name_bytes, size_t value_bytes);
 
 bool uefi_name_equal(struct uefi_bytes a, struct uefi_bytes b);
 
+/// Whether a variable of this name can have these attributes and last: NULL, or why not (static
+/// text). Every way into a saved store asks.
+const char *uefi_store_refuses(const struct uefi_guid *guid, struct uefi_bytes name,
+                               uint32_t attributes);
+
 struct uefi_variable *uefi_store_find(const struct uefi_store *store, const struct uefi_guid *guid,
                                       struct uefi_bytes name);
 

@@ -13,7 +13,6 @@
 
 #include "igvm/base/bytes.h"
 #include "igvm/igvm.h"
-#include "userspace/uefi/auth.h"
 #include "userspace/uefi/store.h"
 
 #include <errno.h>
@@ -205,15 +204,10 @@ static const char *take_record(struct cursor *c, struct record *out) {
 
 /// What is wrong with a variable for us; NULL when nothing is.
 static const char *check_variable(const struct uefi_store *store, const struct record *r) {
-    if ((r->attributes & ~UEFI_ATTR_STORED_MASK) != 0 ||
-        (r->attributes & (UEFI_ATTR_NON_VOLATILE | UEFI_ATTR_BOOTSERVICE)) !=
-            (UEFI_ATTR_NON_VOLATILE | UEFI_ATTR_BOOTSERVICE)) {
-        return "a variable's attributes cannot be";
-    }
-    // Else an update that is signed as it should be would be refused for ever.
-    if (uefi_auth_rule(&r->guid, r->name) == UEFI_AUTH_KEY &&
-        !(r->attributes & UEFI_ATTR_TIME_AUTH)) {
-        return "a key is not an authenticated variable";
+    const char *why = uefi_store_refuses(&r->guid, r->name, r->attributes);
+
+    if (why != NULL) {
+        return why;
     }
     if (r->value.size_bytes == 0 || r->value.size_bytes > UEFI_STORE_VALUE_MAX_BYTES) {
         return "a value has an impossible size";

@@ -174,6 +174,9 @@ static const char *read_variable(yyjson_val *variable, struct uefi_store *store)
         wrong = "the same variable twice";
     }
     if (wrong == NULL && (fields.attributes & UEFI_ATTR_NON_VOLATILE)) {
+        wrong = uefi_store_refuses(&fields.guid, name, fields.attributes);
+    }
+    if (wrong == NULL && (fields.attributes & UEFI_ATTR_NON_VOLATILE)) {
         struct uefi_variable *made = uefi_variable_new(&fields.guid, name, fields.attributes, value,
                                                        fields.time, fields.digest);
 
