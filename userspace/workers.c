@@ -266,6 +266,12 @@ int workers_start_service(struct workers *w, enum worker_kind kind) {
     int vault_fd = w->vault_fds[kind], fds[2] = {-1, -1};
     int pair[2], r;
 
+    // One that found nothing there would make a new state and go on with that.
+    if (workers_wants(w, WORKER_VAULT) && vault_fd < 0) {
+        log_write(LOG_ERROR, AREA, "worker %s is not started: there is no way to its state",
+                  names[kind]);
+        return -1;
+    }
     if (!socket_pair(SOCK_SEQPACKET, pair)) {
         return -1;
     }
