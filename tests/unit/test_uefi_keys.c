@@ -94,6 +94,16 @@ static void there_and_back(void **state) {
     uefi_store_clear(&back);
 }
 
+/// The guest names its variables: nothing of a name may command the terminal that shows it.
+static void names_on_a_terminal(void **state) {
+    static const uint8_t name[] = {0x1b, 0, '[', 0, 0x9b, 0, 0x7f, 0, 0x85, 0, 0xa0, 0};
+    char text[32];
+
+    (void)state;
+    assert_true(uefi_name_to_utf8((struct uefi_bytes){name, sizeof(name)}, text, sizeof(text)));
+    assert_string_equal(text, "?[???\xc2\xa0");
+}
+
 #define GUID_TEXT    "\"guid\":\"8be4df61-93ca-11d2-aa0d-00e098032b8c\""
 #define ONE(fields_) "{\"version\":2,\"variables\":[{" fields_ "}]}"
 
@@ -311,8 +321,11 @@ static void in_the_process(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back), cmocka_unit_test(texts),
-        cmocka_unit_test(provision),      cmocka_unit_test(keys_that_are_none),
+        cmocka_unit_test(there_and_back),
+        cmocka_unit_test(names_on_a_terminal),
+        cmocka_unit_test(texts),
+        cmocka_unit_test(provision),
+        cmocka_unit_test(keys_that_are_none),
         cmocka_unit_test(in_the_process),
     };
 

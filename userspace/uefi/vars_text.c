@@ -41,7 +41,7 @@ bool uefi_name_to_utf8(struct uefi_bytes name, char *text, size_t room_bytes) {
         if (room_bytes - at < 5) {
             return false;
         }
-        if (c < 0x20 || c == 0x7F || (c >= 0xD800 && c < 0xE000)) {
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0xD800 && c < 0xE000)) {
             c = '?';
         }
         if (c < 0x80) {
