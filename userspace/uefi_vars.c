@@ -120,9 +120,21 @@ static int start_engine(struct process *p) {
     return r;
 }
 
-/// A power-on: the engine's, or another try with a store that was not there.
+/// A power-on: the engine's, or another try with a store that was not there. A reset that failed
+/// half-way may lack Secure Boot's state, and firmware verifies nothing then: no service either.
 static int reset(struct process *p) {
-    return p->healthy ? uefi_engine_reset(&p->engine) : start_engine(p);
+    int r;
+
+    if (!p->healthy) {
+        return start_engine(p);
+    }
+    r = uefi_engine_reset(&p->engine);
+    if (r != 0) {
+        log_write(LOG_ERROR, AREA, "the variable service does not restart: %s", strerror(-r));
+        uefi_engine_free(&p->engine);
+        p->healthy = false;
+    }
+    return r;
 }
 
 // ---- requests ----

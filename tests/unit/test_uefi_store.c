@@ -151,6 +151,16 @@ static void the_operating_system_leaves_room_for_firmware(void **state) {
     }
 }
 
+static void nor_does_it_use_up_the_number_of_variables(void **state) {
+    struct uefi_fixture *f = *state;
+
+    leave_boot_services(f);
+    fill(f, NV | BS | RT, 1);
+    assert_int_equal(uefi_engine_reset(&f->engine), 0);
+    assert_int_equal(uefi_set(&f->client, &uefi_test_global, "Boot0000", NV | BS | RT, "x", 1),
+                     UEFI_SUCCESS);
+}
+
 static void names_of_any_length(void **state) {
     struct uefi_fixture *f = *state;
     static char name[UEFI_STORE_NAME_MAX_BYTES / 2 + 2];
@@ -386,6 +396,7 @@ int main(void) {
         T(quotas),
         T(count_is_limited),
         T(the_operating_system_leaves_room_for_firmware),
+        T(nor_does_it_use_up_the_number_of_variables),
         T(names_of_any_length),
         T(image_round_trip),
         T(every_flipped_bit_is_found),

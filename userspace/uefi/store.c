@@ -143,8 +143,9 @@ size_t uefi_store_room(const struct uefi_store *store, enum uefi_class class, bo
 bool uefi_store_has_room(const struct uefi_store *store, enum uefi_class class, bool runtime,
                          const struct uefi_variable *old, size_t new_cost) {
     size_t old_cost = old == NULL ? 0 : cost_of(old);
+    size_t reserve = runtime && class == UEFI_CLASS_NV ? UEFI_STORE_BOOT_RESERVE_COUNT : 0;
 
-    if (old == NULL && store->count[class] >= UEFI_STORE_COUNT_MAX) {
+    if (old == NULL && store->count[class] >= UEFI_STORE_COUNT_MAX - reserve) {
         return false;
     }
     // What shrinks is always allowed, even in a store that another quota filled.

@@ -13,6 +13,7 @@
 #define UEFI_STORE_VALUE_MAX_BYTES    0xE000u  ///< one value; the message is 64 KiB
 #define UEFI_STORE_NAME_MAX_BYTES     2048u    ///< without the NUL
 #define UEFI_STORE_COUNT_MAX          1024u    ///< of each class
+#define UEFI_STORE_BOOT_RESERVE_COUNT 64u      ///< of the non-volatile ones not for runtime
 #define UEFI_STORE_NV_MAX_BYTES       0x40000u ///< non-volatile, without keys
 #define UEFI_STORE_BOOT_RESERVE_BYTES 0x8000u  ///< of it not for runtime
 #define UEFI_STORE_KEY_MAX_BYTES      0x38000u ///< keys: four values of full size
