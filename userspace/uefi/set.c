@@ -183,6 +183,25 @@ static enum uefi_status decide_ordinary(const struct call *c, struct outcome *ou
     return UEFI_SUCCESS;
 }
 
+/// Whether no half of a surrogate pair stands alone. Such a name has no form in JSON: one variable
+/// of it would keep all of an exported store from being read again.
+static bool is_utf16(struct uefi_bytes name) {
+    for (size_t i = 0; i + 1 < name.size_bytes; i += 2) {
+        uint8_t high = name.at[i + 1] & 0xFC;
+
+        if (high == 0xDC) {
+            return false;
+        }
+        if (high == 0xD8) {
+            i += 2;
+            if (i + 1 >= name.size_bytes || (name.at[i + 1] & 0xFC) != 0xDC) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /// What the new value has to keep to, whoever allowed it.
 static enum uefi_status check_value(const struct call *c, const struct outcome *out) {
     bool runtime = c->e->exit_boot_services;
@@ -190,7 +209,8 @@ static enum uefi_status check_value(const struct call *c, const struct outcome *
     enum uefi_status status;
 
     if (c->a.name.size_bytes > UEFI_STORE_NAME_MAX_BYTES ||
-        out->value.size_bytes > UEFI_STORE_VALUE_MAX_BYTES || out->value.size_bytes == 0) {
+        out->value.size_bytes > UEFI_STORE_VALUE_MAX_BYTES || out->value.size_bytes == 0 ||
+        (c->stored == NULL && !is_utf16(c->a.name))) {
         return UEFI_INVALID_PARAMETER;
     }
     if (c->e->end_of_dxe) {
