@@ -7,6 +7,7 @@
 #include "igvm/base/check.h"
 #include "tests/support/fake_machine.h"
 #include "userspace/vtpm_client.h"
+#include "userspace/vtpm_events.h"
 #include "userspace/vtpm_protocol.h"
 #include "userspace/vtpm_vault.h"
 
@@ -65,6 +66,27 @@ static void blob(const uint8_t *data, size_t size) {
     }
     if (vtpm_blob_parse(file, size, &payload_bytes) == 0) {
         CHECK(payload_bytes + sizeof(struct vtpm_blob_header) == size && payload_bytes > 0);
+    }
+}
+
+/// What the supervisor says is measured: every event lies within the bytes.
+static void measured(const uint8_t *data, size_t size) {
+    static struct vtpm_events events;
+
+    if (size > sizeof(events.bytes)) {
+        return;
+    }
+    memcpy(events.bytes, data, size);
+    events.size_bytes = size;
+    if (vtpm_events_parse(&events) != 0) {
+        CHECK(events.count == 0);
+    }
+    for (uint32_t i = 0; i < events.count; i++) {
+        const struct vtpm_event *e = &events.events[i];
+
+        CHECK(e->pcr < VTPM_EVENT_PCRS && e->text_bytes > 0);
+        CHECK(e->text_bytes <= VTPM_EVENT_MAX_BYTES && e->text > events.bytes);
+        CHECK(e->text + e->text_bytes < events.bytes + size && e->text[e->text_bytes] == '\n');
     }
 }
 
@@ -147,6 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     parse(data, size, VTPM_TO_CLIENT);
     slots(data, size);
     blob(data, size);
+    measured(data, size);
     hostile_process(data, size);
     return 0;
 }
