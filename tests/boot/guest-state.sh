@@ -5,6 +5,7 @@
 # disk. What is refused is left as it is, and the guest runs on without a TPM.
 # platforms: native vsm
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/variant.sh"
 
 STATE=$dir/state.img
 KEY=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
@@ -113,5 +114,29 @@ refused() {
 }
 refused wrong-key "$OTHER" 'vault: the guest state is refused.*the key is wrong'
 [ "$PLATFORM" = native ] || exit 0 # what follows is the same process on the same disk
+cp "$STATE" "$dir/good.img"
 dd if=/dev/urandom of="$STATE" bs=4096 count=2 conv=notrunc status=none
 refused damaged "$KEY" 'vault: the guest state is refused.*damaged, or none of ours'
+mv "$dir/good.img" "$STATE"
+
+# The vault dies: the TPM with it, and both are there again after the guest's next restart.
+variant_image shell
+boot "$KEY"
+guest_ready vault-guest
+shell_ready || give_up shell 'no shell in VTL2'
+shell 'kill -KILL "$(ps | sed -n "s/^ *\([0-9]*\) .*[v]ault.*--.*/\1/p" | head -n 1)"' || true
+if wait_vtl2 'worker vtpm ends with the vault' 30; then
+    result pass vault-dies
+else
+    result fail vault-dies 'the vTPM goes on without its vault'
+fi
+guest_start reboot
+guest_ready vault-after-reboot
+guest_test tpm-state check
+if [ "$(last_ek)" = "$first" ]; then
+    result pass vault-same-ek
+else
+    result fail vault-same-ek "$(last_ek) is not $first"
+fi
+guest_start poweroff
+wait_exit "$TIMEOUT" || give_up vault-poweroff 'QEMU did not end by itself'
