@@ -5,7 +5,8 @@
 // The clock does not tick. Time bytes are computed from the wall clock and an offset when they are
 // read; flags are computed when register C is read or a timer fires. A timer runs only towards an
 // interrupt that is enabled and not yet flagged, so a guest that does not acknowledge costs
-// nothing. Time, alarms and memory are battery-backed: a reset leaves them, as the chip's does.
+// nothing. Time, alarms and memory are battery-backed: a reset leaves them, as the chip's does, but
+// for the byte by which software tells firmware to go on where it left off.
 #include "devices/rtc.h"
 
 #include "devices/rtc_regs.h"
@@ -332,6 +333,11 @@ static enum bus_result port_access(void *self, struct bus_access *access) {
 // ----------------------------------------------------------------------------------------
 
 /// The RESET pin: interrupts off and flags clear (data sheet, "RESET"); the battery keeps the rest.
+///
+/// The shutdown byte goes too. Of 0xFE, a resume from S3, OvmfPkg makes that it runs the firmware
+/// volume that is still in RAM instead of the ROM's: the guest's own code would run first after a
+/// reset, with a TPM in which nothing is measured and variables that boot services alone may see.
+/// No state of this machine is one to resume from: every reset is a start.
 static void reset(void *self, device_reset_done_fn done, void *ctx) {
     struct rtc *rtc = self;
 
@@ -339,6 +345,7 @@ static void reset(void *self, device_reset_done_fn done, void *ctx) {
     rtc->state.index = 0;
     rtc->state.reg_b &= (uint8_t) ~(RTC_B_PIE | RTC_B_AIE | RTC_B_UIE | RTC_B_SQWE);
     rtc->state.reg_c = 0;
+    rtc->state.ram[RTC_SHUTDOWN] = 0;
     sync(rtc);
     done(ctx);
 }

@@ -19,6 +19,7 @@ enum {
     RTC_B = 0x0B,
     RTC_C = 0x0C,
     RTC_D = 0x0D,
+    RTC_SHUTDOWN = 0x0F, ///< IBM PC/AT Technical Reference: how firmware goes on after a reset
 };
 
 #define RTC_A_UIP      0x80u

@@ -400,6 +400,16 @@ static void reset_is_not_a_battery_change(void **state) {
     assert_false(x->m->level[8]);
 }
 
+/// Else firmware would go on in memory that the guest has written.
+static void reset_is_not_a_resume(void **state) {
+    struct fixture *x = *state;
+
+    wr(x, RTC_SHUTDOWN, 0xFE);
+    assert_int_equal(rd(x, RTC_SHUTDOWN), 0xFE);
+    fake_reset(x->m, &x->rtc.device);
+    assert_int_equal(rd(x, RTC_SHUTDOWN), 0);
+}
+
 static void state_round_trip(void **state) {
     struct fixture *x = *state;
     size_t size;
@@ -444,6 +454,7 @@ int main(void) {
         TEST(alarm_interrupt),
         TEST(wall_clock_steps),
         TEST(reset_is_not_a_battery_change),
+        TEST(reset_is_not_a_resume),
         TEST(state_round_trip),
     };
 
