@@ -69,10 +69,14 @@ static void rx_pull(void *self) {
     pthread_mutex_lock(&s->device.lock);
     room = st->rx_count < uart_rx_depth(st) ? uart_rx_depth(st) - st->rx_count : 0;
     if (room > 0 && !(st->mcr & UART_MCR_LOOP)) {
-        got = s->chardev->ops->read(s->chardev, st->rx + st->rx_count, room);
-        CHECK(got <= room);
-        st->rx_count = (uint8_t)(st->rx_count + got);
-        s->rx_more = got == room;
+        // Until the backend has nothing more: only then it tells of what comes later.
+        do {
+            got = s->chardev->ops->read(s->chardev, st->rx + st->rx_count, room);
+            CHECK(got <= room);
+            st->rx_count = (uint8_t)(st->rx_count + got);
+            room -= got;
+        } while (got > 0 && room > 0);
+        s->rx_more = room == 0;
         sync(s);
     } else {
         s->rx_more = true;

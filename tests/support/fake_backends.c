@@ -185,6 +185,7 @@ static size_t chardev_read(struct chardev *c, uint8_t *bytes, size_t size) {
     memcpy(bytes, fc->in, n);
     memmove(fc->in, fc->in + n, fc->in_bytes - n);
     fc->in_bytes -= n;
+    fc->in_asked = fc->in_asked || (n == 0 && size != 0);
     return n;
 }
 
@@ -194,13 +195,15 @@ void fake_chardev_init(struct fake_chardev *fc) {
     memset(fc, 0, sizeof(*fc));
     fc->chardev.ops = &chardev_ops;
     fc->out_room = SIZE_MAX;
+    fc->in_asked = true; // a backend listens from the start
 }
 
 void fake_chardev_feed(struct fake_chardev *fc, const void *bytes, size_t size_bytes) {
     CHECK(size_bytes <= sizeof(fc->in) - fc->in_bytes);
     memcpy(fc->in + fc->in_bytes, bytes, size_bytes);
     fc->in_bytes += size_bytes;
-    if (fc->chardev.readable) {
+    if (fc->chardev.readable && fc->in_asked) {
+        fc->in_asked = false;
         fc->chardev.readable(fc->chardev.owner);
     }
 }

@@ -39,6 +39,7 @@ struct fake_chardev {
     struct chardev chardev; ///< first: give &fc.chardev to devices
     uint8_t in[4096];       ///< what the device will read
     size_t in_bytes;
+    bool in_asked;      ///< the device has read until there was nothing: only then readable() comes
     uint8_t out[65536]; ///< what the device wrote
     size_t out_bytes;
     size_t out_room; ///< how many bytes write() still takes: back-pressure
@@ -48,7 +49,7 @@ struct fake_chardev {
 /// Room for everything until out_room is set.
 void fake_chardev_init(struct fake_chardev *fc);
 
-/// Gives the device input and calls readable().
+/// Gives the device input and calls readable(), if the device has read all that was there before.
 void fake_chardev_feed(struct fake_chardev *fc, const void *bytes, size_t size_bytes);
 
 /// Sets the room and calls writable().
