@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define VTPM_EVENT_MAX_BYTES 1024u ///< TPM2B_EVENT's
-#define VTPM_EVENTS_MAX      8u
+#define VTPM_EVENTS_MAX      16u
 #define VTPM_EVENTS_BYTES    (VTPM_EVENTS_MAX * (VTPM_EVENT_MAX_BYTES + 8u))
 #define VTPM_EVENT_PCRS      16u ///< the static ones
 

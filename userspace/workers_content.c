@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FIRMWARE_PCRS 8u // TCG PC Client Platform Firmware Profile, section 3.3.4
+#define KERNEL_PCR    4u
+
 /// Less than any pipe's capacity, so that nobody needs to read yet.
 static int pipe_with(const void *bytes, size_t size_bytes, const char *what) {
     int ends[2];
@@ -74,8 +77,16 @@ int workers_events_pipe(const struct config *config, const struct host_info *inf
     static struct lines lines;
     size_t piece = VTPM_EVENT_MAX_BYTES - sizeof("command line ");
 
+    // Firmware's registers, closed: a guest that was started without could else put into them what
+    // firmware measures, and unseal what was sealed to a start with Secure Boot. PCR 4 gets the
+    // kernel.
     lines.size_bytes = 0;
-    add_payload(&lines, 4, "kernel", config->kernel, &info->kernel);
+    for (unsigned pcr = 0; pcr < FIRMWARE_PCRS; pcr++) {
+        if (pcr != KERNEL_PCR) {
+            add(&lines, "%u no firmware\n", pcr);
+        }
+    }
+    add_payload(&lines, KERNEL_PCR, "kernel", config->kernel, &info->kernel);
     snprintf(command_line, sizeof(command_line), "%s%s%s", config->command_line,
              config->command_line_append[0] ? " " : "", config->command_line_append);
     for (size_t at = 0; at < strlen(command_line); at += piece) { // at most three: config_check()

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// The supervisor's table of workers: who is not started at all.
+// The supervisor's workers: who is not started at all, and what the vTPM is given to measure.
 #include "userspace/workers.h"
+
+#include "userspace/vtpm_events.h"
+#include "userspace/workers_content.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -40,9 +43,29 @@ static void no_service_without_its_state(void **state) {
     }
 }
 
+/// A guest without firmware cannot make its PCRs those of a start with firmware: each of firmware's
+/// has an event in it that firmware never measures.
+static void firmware_registers_are_taken(void **state) {
+    static struct config config;
+    static struct vtpm_events events;
+    struct host_info info = {.kernel = {.size_bytes = 1, .has_digest = true},
+                             .initrd = {.size_bytes = 1, .has_digest = true}};
+    uint32_t seen = 0;
+
+    (void)state;
+    memset(config.command_line, 'x', sizeof(config.command_line) - 3); // as long as can be
+    assert_int_equal(vtpm_events_read(&events, workers_events_pipe(&config, &info)), 0);
+    for (uint32_t i = 0; i < events.count; i++) {
+        seen |= 1u << events.events[i].pcr;
+    }
+    assert_int_equal(seen & 0xFF, 0xFF);
+    assert_int_equal(events.count, 7 + 1 + 3 + 1);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_service_without_its_state),
+        cmocka_unit_test(firmware_registers_are_taken),
     };
 
     (void)argv;
