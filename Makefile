@@ -152,7 +152,7 @@ $(B)/initrd.cpio: $(B)/vtl2/parapet userspace/initrd.list userspace/parapet.json
 $(B)/guest.cpio: $(GUEST_STAMP) $(wildcard tests/guest/*) | $(DEPS_STAMP)
 	$(call say,CPIO,$@)
 	$(Q)tests/guest/build.sh $@
-$(B)/parapet.igvm: igvm/parapet.image.json $(B)/host/igvmtool $(B)/bare/shim.bin $(B)/initrd.cpio $(B)/guest.cpio $(KERNEL_STAMP) $(GUEST_STAMP)
+$(B)/parapet.igvm: igvm/parapet.image.json $(B)/host/igvmtool $(B)/bare/shim.bin $(B)/initrd.cpio $(B)/guest.cpio $(B)/firmware/parapet.fd $(KERNEL_STAMP) $(GUEST_STAMP)
 	$(call say,IGVM,$@)
 	$(Q)$(B)/host/igvmtool build $< -o $@
 
