@@ -4,6 +4,7 @@
 #include "userspace/vtpm_setup.h"
 
 #include "igvm/base/log.h"
+#include "igvm/base/types.h"
 #include "userspace/sandbox.h"
 #include "userspace/vtpm.h"
 #include "userspace/worker_options.h"
@@ -20,12 +21,50 @@
 
 /// What libtpms, libcrypto, the C library and our own threads need; not a path, not a new
 /// descriptor, not a new thread, not executable memory.
+static const struct sandbox_rule fixed_rules[] = {
+    SANDBOX_ALLOW(SYS_futex),
+    SANDBOX_ALLOW(SYS_clock_gettime), // where the vDSO cannot answer
+    SANDBOX_ALLOW(SYS_gettimeofday),
+    SANDBOX_ALLOW(SYS_time),
+    SANDBOX_ALLOW(SYS_getrandom),
+    SANDBOX_ALLOW(SYS_getpid), // libcrypto: has there been a fork?
+    SANDBOX_ALLOW(SYS_gettid),
+    SANDBOX_ALLOW(SYS_getuid), // libcrypto: is the environment to be trusted?
+    SANDBOX_ALLOW(SYS_geteuid),
+    SANDBOX_ALLOW(SYS_getgid),
+    SANDBOX_ALLOW(SYS_getegid),
+    SANDBOX_ALLOW(SYS_brk),
+    SANDBOX_ALLOW_MASK(SYS_mmap, 2, PROT_EXEC, 0),
+    SANDBOX_ALLOW_MASK(SYS_mprotect, 2, PROT_EXEC, 0),
+    SANDBOX_ALLOW(SYS_munmap),
+    SANDBOX_ALLOW(SYS_mremap),
+    SANDBOX_ALLOW(SYS_madvise),
+    SANDBOX_ALLOW(SYS_rt_sigprocmask),
+    SANDBOX_ALLOW(SYS_rt_sigreturn),
+    SANDBOX_ALLOW(SYS_sigaltstack), // a sanitized build's threads end with it
+    SANDBOX_ALLOW(SYS_sched_yield),
+    SANDBOX_ALLOW(SYS_restart_syscall),
+    SANDBOX_ALLOW(SYS_write), // the log
+    SANDBOX_ALLOW(SYS_writev),
+    SANDBOX_ALLOW(SYS_exit),
+    SANDBOX_ALLOW(SYS_exit_group),
+    // Tried by libraries and survived by them: configuration files, terminals, statistics.
+    SANDBOX_REFUSE(SYS_open, EACCES),
+    SANDBOX_REFUSE(SYS_openat, EACCES),
+    SANDBOX_REFUSE(SYS_newfstatat, EACCES),
+    SANDBOX_REFUSE(SYS_fstat, EACCES),
+    SANDBOX_REFUSE(SYS_access, EACCES),
+    SANDBOX_REFUSE(SYS_readlink, EACCES),
+    SANDBOX_REFUSE(SYS_ioctl, ENOTTY),
+    SANDBOX_REFUSE(SYS_close, EPERM),
+    SANDBOX_REFUSE(SYS_prctl, EPERM),
+    SANDBOX_REFUSE(SYS_sysinfo, EPERM),
+    SANDBOX_REFUSE(SYS_sched_getaffinity, EPERM),
+    SANDBOX_REFUSE(SYS_lseek, ESPIPE),
+};
+
 int vtpm_confine(const struct vtpm_store *store, const struct vtpm_options *o) {
-    const struct sandbox_rule rules[] = {
-        SANDBOX_ALLOW(SYS_futex),
-        SANDBOX_ALLOW(SYS_clock_gettime), // where the vDSO cannot answer
-        SANDBOX_ALLOW(SYS_gettimeofday),
-        SANDBOX_ALLOW(SYS_time),
+    const struct sandbox_rule own_rules[] = {
         SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, o->socket_fd),
         SANDBOX_ALLOW_ARG(SYS_sendto, 0, o->socket_fd),
         // The state: a file's or device's descriptor, or the vault's socket.
@@ -34,47 +73,13 @@ int vtpm_confine(const struct vtpm_store *store, const struct vtpm_options *o) {
         SANDBOX_ALLOW_ARG(SYS_fdatasync, 0, store->fd),
         SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, store->fd),
         SANDBOX_ALLOW_ARG(SYS_sendto, 0, store->fd),
-        SANDBOX_ALLOW(SYS_getrandom),
-        SANDBOX_ALLOW(SYS_getpid), // libcrypto: has there been a fork?
-        SANDBOX_ALLOW(SYS_gettid),
-        SANDBOX_ALLOW(SYS_getuid), // libcrypto: is the environment to be trusted?
-        SANDBOX_ALLOW(SYS_geteuid),
-        SANDBOX_ALLOW(SYS_getgid),
-        SANDBOX_ALLOW(SYS_getegid),
-        SANDBOX_ALLOW(SYS_brk),
-        SANDBOX_ALLOW_MASK(SYS_mmap, 2, PROT_EXEC, 0),
-        SANDBOX_ALLOW_MASK(SYS_mprotect, 2, PROT_EXEC, 0),
-        SANDBOX_ALLOW(SYS_munmap),
-        SANDBOX_ALLOW(SYS_mremap),
-        SANDBOX_ALLOW(SYS_madvise),
-        SANDBOX_ALLOW(SYS_rt_sigprocmask),
-        SANDBOX_ALLOW(SYS_rt_sigreturn),
-        SANDBOX_ALLOW(SYS_sigaltstack), // a sanitized build's threads end with it
-        SANDBOX_ALLOW(SYS_sched_yield),
-        SANDBOX_ALLOW(SYS_restart_syscall),
-        SANDBOX_ALLOW(SYS_write), // the log
-        SANDBOX_ALLOW(SYS_writev),
-        SANDBOX_ALLOW(SYS_exit),
-        SANDBOX_ALLOW(SYS_exit_group),
         SANDBOX_ALLOW_ARG(SYS_tgkill, 0, getpid()), // abort()
-        // Tried by libraries and survived by them: configuration files, terminals, statistics.
-        SANDBOX_REFUSE(SYS_open, EACCES),
-        SANDBOX_REFUSE(SYS_openat, EACCES),
-        SANDBOX_REFUSE(SYS_newfstatat, EACCES),
-        SANDBOX_REFUSE(SYS_fstat, EACCES),
-        SANDBOX_REFUSE(SYS_access, EACCES),
-        SANDBOX_REFUSE(SYS_readlink, EACCES),
-        SANDBOX_REFUSE(SYS_ioctl, ENOTTY),
-        SANDBOX_REFUSE(SYS_close, EPERM),
-        SANDBOX_REFUSE(SYS_prctl, EPERM),
-        SANDBOX_REFUSE(SYS_sysinfo, EPERM),
-        SANDBOX_REFUSE(SYS_sched_getaffinity, EPERM),
-        SANDBOX_REFUSE(SYS_lseek, ESPIPE),
     };
+    struct sandbox_rule rules[ARRAY_COUNT(fixed_rules) + ARRAY_COUNT(own_rules)];
     const struct sandbox_policy policy = {
         .name = "vtpm",
         .rules = rules,
-        .rule_count = sizeof(rules) / sizeof(rules[0]),
+        .rule_count = ARRAY_COUNT(rules),
         .uid = o->uid,
         .gid = o->gid,
 #ifndef PARAPET_TEST // a sanitizer's shadow memory alone is larger
@@ -83,6 +88,8 @@ int vtpm_confine(const struct vtpm_store *store, const struct vtpm_options *o) {
         .max_file_bytes = VTPM_STORE_BYTES,
     };
 
+    memcpy(rules, own_rules, sizeof(own_rules));
+    memcpy(rules + ARRAY_COUNT(own_rules), fixed_rules, sizeof(fixed_rules));
     return sandbox_enter(&policy);
 }
 
