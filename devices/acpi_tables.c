@@ -8,6 +8,7 @@
 #include "devices/acpi_writer.h"
 #include "devices/dsdt_aml.h"
 #include "devices/rtc.h"
+#include "devices/ssdt_ppi_aml.h"
 #include "devices/ssdt_tpm_aml.h"
 #include "igvm/base/bytes.h"
 
@@ -270,6 +271,9 @@ int acpi_tables_write(const struct acpi_config *config, struct acpi_writer *w) {
     add_windows(w, config);
     if (config->has_tpm) {
         acpi_add_aml(w, ssdt_tpm_aml, sizeof(ssdt_tpm_aml), true);
+        if (config->has_ppi) {
+            acpi_add_aml(w, ssdt_ppi_aml, sizeof(ssdt_ppi_aml), true);
+        }
         add_tpm2(w, config);
     }
     xsdt_gpa = add_xsdt(w);

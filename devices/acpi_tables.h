@@ -27,6 +27,7 @@ struct acpi_config {
     struct gpa_range pci_window;    ///< below 4 GiB, page-aligned, not empty
     struct gpa_range pci_window_64; ///< above 4 GiB; empty: none
     bool has_tpm;                   ///< TPM2 table and the CRB's device object
+    bool has_ppi;                   ///< with the TPM: physical presence, by firmware
     uint64_t tpm_log_gpa;           ///< event log area, or 0
     uint32_t tpm_log_bytes;         ///< 0: no log
 };

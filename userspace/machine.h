@@ -25,6 +25,7 @@
 #include "devices/rtc.h"
 #include "devices/serial16550.h"
 #include "devices/tpm_crb.h"
+#include "devices/tpm_ppi.h"
 #include "devices/uefi_vars.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
@@ -131,6 +132,7 @@ struct machine {
     // With firmware only.
     struct fw_cfg fw_cfg;
     struct piix piix;
+    struct tpm_ppi ppi; ///< with a TPM
     struct reset_port reset_port;
     struct debugcon debugcon;
     struct uefi_vars uefi_vars;

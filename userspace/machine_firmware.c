@@ -61,6 +61,7 @@ struct acpi_config machine_acpi_config(const struct machine *machine) {
         .vp_count = machine->vp_count,
         .pci_window = machine_pci_window(machine),
         .has_tpm = machine->has_tpm,
+        .has_ppi = machine->has_tpm && machine->firmware.bytes,
     };
 }
 
@@ -174,6 +175,22 @@ static int add_files(struct machine *machine) {
     return result < 0 ? result : add_acpi(machine);
 }
 
+static int add_ppi(struct machine *machine) {
+    uint8_t config[TPM_PPI_CONFIG_BYTES];
+    int result;
+
+    if (!machine->has_tpm) {
+        return 0;
+    }
+    result = tpm_ppi_init(&machine->ppi, machine->mmio);
+    if (result < 0) {
+        return result;
+    }
+    machine_add(machine, &machine->ppi.device);
+    tpm_ppi_config(config);
+    return fw_cfg_add_file(&machine->fw_cfg, TPM_PPI_CONFIG_FILE, config, sizeof(config));
+}
+
 static int add_fw_cfg(struct machine *machine) {
     uint8_t count[2];
     int result = fw_cfg_init(&machine->fw_cfg, machine->pio, &machine->memory);
@@ -188,6 +205,7 @@ static int add_fw_cfg(struct machine *machine) {
         result = fw_cfg_add(&machine->fw_cfg, FW_CFG_MAX_CPUS, count, sizeof(count));
     }
     result = result < 0 ? result : add_files(machine);
+    result = result < 0 ? result : add_ppi(machine);
     if (result == 0) {
         machine_add(machine, &machine->fw_cfg.device);
     }

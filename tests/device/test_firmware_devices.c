@@ -8,6 +8,7 @@
 #include "devices/piix.h"
 #include "devices/reset_port.h"
 #include "devices/smbios.h"
+#include "devices/tpm_ppi.h"
 
 #include "igvm/base/bytes.h"
 #include "tests/support/fake_machine.h"
@@ -29,6 +30,7 @@ struct fixture {
     struct piix piix;
     struct reset_port port;
     struct debugcon con;
+    struct tpm_ppi ppi;
     unsigned resets;
     char lines[8][DEBUGCON_LINE_BYTES];
     unsigned line_count;
@@ -58,6 +60,7 @@ static int set_up(void **state) {
     assert_int_equal(piix_init(&x->piix, &x->root, SLOT), 0);
     assert_int_equal(reset_port_init(&x->port, x->m->pio, count_reset, x), 0);
     assert_int_equal(debugcon_init(&x->con, x->m->pio, put_line, x), 0);
+    assert_int_equal(tpm_ppi_init(&x->ppi, x->m->mmio), 0);
     *state = x;
     return 0;
 }
@@ -183,6 +186,29 @@ static void test_debugcon(void **state) {
     free(blob);
 }
 
+// ---- physical presence ----
+
+static void test_ppi(void **state) {
+    struct fixture *x = *state;
+    uint8_t config[TPM_PPI_CONFIG_BYTES];
+    uint8_t *blob;
+    size_t size;
+
+    fake_mmio_write(x->m, TPM_PPI_GPA + 0x109, 4, 0x11223344); // no alignment is asked for
+    assert_int_equal(fake_mmio_read(x->m, TPM_PPI_GPA + 0x10A, 2), 0x2233);
+    assert_int_equal(fake_mmio_read(x->m, TPM_PPI_GPA + TPM_PPI_BYTES - 1, 1), 0);
+    assert_int_equal(fake_mmio_read(x->m, TPM_PPI_GPA + TPM_PPI_BYTES - 1, 2), 0xFFFF);
+    fake_reset(x->m, &x->ppi.device); // a request is for the firmware behind the reset
+    assert_int_equal(fake_mmio_read(x->m, TPM_PPI_GPA + 0x109, 4), 0x11223344);
+    blob = fake_save(&x->ppi.device, &size);
+    fake_mmio_write(x->m, TPM_PPI_GPA + 0x108, 8, UINT64_MAX);
+    assert_int_equal(fake_load(&x->ppi.device, blob, size), 0);
+    assert_int_equal(fake_mmio_read(x->m, TPM_PPI_GPA + 0x108, 8), 0x1122334400);
+    free(blob);
+    tpm_ppi_config(config);
+    assert_memory_equal(config, "\x00\x50\xD4\xFE\x02\x01", sizeof(config));
+}
+
 // ---- ACPI blobs ----
 
 #define TABLES_GPA 0x7F000000u
@@ -238,7 +264,10 @@ static void link_blobs(struct acpi_loader *l) {
 static void test_acpi_blobs(void **state) {
     static const struct acpi_config configs[] = {
         {.vp_count = 1, .pci_window = {0x80000000, 0xFC000000}},
-        {.vp_count = 300, .pci_window = {0xC0000000, 0xFC000000}, .has_tpm = true}};
+        {.vp_count = 300,
+         .pci_window = {0xC0000000, 0xFC000000},
+         .has_tpm = true,
+         .has_ppi = true}};
     static uint8_t direct[0x10000];
     static struct acpi_loader loader;
     size_t used;
@@ -298,6 +327,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_attach_rules, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_port, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_debugcon, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ppi, set_up, tear_down),
         cmocka_unit_test(test_acpi_blobs),
         cmocka_unit_test(test_smbios),
     };

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The machine that UEFI firmware finds and describes: from the reset vector to Debian's kernel on the
+# translated disk, its tables and devices, the ROM, VTL2's memory kept out of the memory map, and a
+# restart through the firmware with its variables kept.
+# platforms: native vsm
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/uki.sh"
+
+for tool in mformat mcopy objcopy; do
+    command -v "$tool" >/dev/null || cannot_run "no $tool on this machine: tools/build/setup.sh test"
+done
+
+# An initramfs whose init is the test: PT lines as from the other guest's programs.
+root=$dir/initrd
+mkdir -p "$root"/{bin,dev,proc,sys}
+install -m 755 build/guest/busybox "$root/bin/busybox"
+find build/guest/lib -name efivarfs.ko -exec cp {} "$root/" \;
+cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+check() { # NAME FOUND WANTED
+    if [ "$2" = "$3" ]; then echo "PT pass $1 $2"; else echo "PT fail $1 found $2, wanted $3"; fi
+}
+insmod /efivarfs.ko
+vars=/sys/firmware/efi/efivars own=1f6a2f0e-5d0e-4b44-9b0a-7d3b1c2f9a55
+mount -t efivarfs efivarfs $vars
+kept=$vars/ParapetKept-$own
+if [ -e $kept ]; then
+    check variable-kept "$(tail -c +5 $kept)" second
+    poweroff -f
+fi
+check processors "$(nproc)" WANT_PROCESSORS
+pci() { cat /sys/bus/pci/devices/0000:00:$1/vendor /sys/bus/pci/devices/0000:00:$1/device | tr -d '\n'; }
+check pci-host "$(pci 00.0)" 0x80860x1237
+check pci-isa "$(pci 01.0)" 0x80860x7000
+check pci-pm "$(pci 01.3)" 0x80860x7113
+check acpi "$(cd /sys/firmware/acpi/tables && echo [ADFT]*)" 'APIC DSDT FACP FACS TPM2'
+check smbios "$(cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name | tr '\n' ' ')" 'Parapet Parapet VM '
+check pci-disk "$(pci 04.0)" 0x1af40x1042
+check ppi "$(cat /sys/class/tpm/tpm0/ppi/version)" 1.3
+check ppi-request "$(echo 5 >/sys/class/tpm/tpm0/ppi/request; cat /sys/class/tpm/tpm0/ppi/request)" 5
+echo 0 >/sys/class/tpm/tpm0/ppi/request
+check pcr0 "$(grep -qE '[1-9A-F]' /sys/class/tpm/tpm0/pcr-sha256/0 && echo extended)" extended
+# The first bytes of the reset vector are NOPs or a jump: not what a missing ROM reads as.
+rom=$(devmem 0xFFFFFFF0 32)
+check rom-there "$([ $rom != 0xFFFFFFFF ] && [ $rom != 0x00000000 ] && echo yes)" yes
+devmem 0xFFFFFFF0 32 0x12345678
+check rom-read-only "$(devmem 0xFFFFFFF0 32)" "$rom"
+check variable-page "$(grep -c '^fef10000-fef10fff : Reserved' /proc/iomem)" 1
+check memory-hole "$(sed -n 's/^10000000-\(1[0-9a-f]*\) : [Rr]eserved/\1/p' /proc/iomem)" "WANT_HOLE"
+printf '\007\0\0\0second' >$kept
+echo 'PT restarts'
+reboot -f
+INIT
+hole=''
+[ "$PLATFORM" = native ] || hole=17ffffff
+sed -i -e "s/WANT_PROCESSORS/$SMP/" -e "s/WANT_HOLE/$hole/" "$root/init"
+chmod 755 "$root/init"
+tests/guest/pack.sh "$root" "$dir/initrd.cpio"
+rm -r "$root"
+make_uki "$dir/uki.efi" 'console=ttyS0 quiet panic=-1 iomem=relaxed' "$dir/initrd.cpio"
+make_fat "$dir/disk0.img" "$dir/uki.efi"
+
+add_disk disk0 64M
+cat >"$dir/host.json" <<'JSON'
+{
+  "guest": {"boot": "uefi"},
+  "secure_boot": {"enabled": false},
+  "console": {"kind": "serial"},
+  "disks": [{"nvme_serial": "disk0"}]
+}
+JSON
+start_machine
+
+# results_until REGEX: PT lines as results; 1 when the machine ended or nothing came.
+results_until() {
+    while wait_console "^PT |$1"; do
+        [[ $line =~ $1 ]] && return 0
+        read -r _ word name detail <<<"$line"
+        result "$word" "$name" "$detail"
+    done
+    return 1
+}
+results_until '^PT restarts' || give_up first-start 'the firmware did not bring the kernel up'
+step_start=$EPOCHREALTIME
+wait_vtl2 'the guest restarts' || give_up restart 'the machine does not restart'
+wait_console '^PT pass variable-kept' || give_up restart 'the kernel did not come back'
+result pass restart 'through the firmware'
+if wait_exit "$TIMEOUT" && [ "$qemu_status" = 0 ]; then
+    result pass power-off
+else
+    give_up power-off "QEMU did not end by itself (status ${qemu_status:-none})"
+fi
+vtl2_is_well

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What UEFI firmware boots in a test: Debian's kernel with an initramfs as a unified kernel image on
+# a FAT disk. Sourced behind lib.sh.
+
+# make_uki OUT COMMAND_LINE INITRD: sections go behind the stub's, each at the next page.
+make_uki() {
+    local codename stub end=0 size address section args=()
+    # shellcheck source=/dev/null
+    codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+    stub=$(tools/build/fetch.sh deb systemd-boot-efi "$codename" 2>>"$dir/fetch.log") ||
+        cannot_run "no systemd-boot-efi to be had: $(grep -m 1 error "$dir/fetch.log")"
+    stub+=/usr/lib/systemd/boot/efi/linuxx64.efi.stub
+    mkdir -p "$dir/uki"
+    printf 'ID=parapet-test\n' >"$dir/uki/osrel"
+    printf '%s' "$2" >"$dir/uki/cmdline"
+    cp "${GUEST_KERNEL:-build/guest/vmlinuz}" "$dir/uki/linux"
+    cp "$3" "$dir/uki/initrd"
+    while read -r _ _ size address _; do
+        ((end >= 16#$address + 16#$size)) || end=$((16#$address + 16#$size))
+    done < <(objdump -h "$stub" | grep -E '^ *[0-9]+ \.')
+    for section in osrel cmdline linux initrd; do
+        end=$(((end + 0xfff) & ~0xfff))
+        args+=(--add-section ".$section=$dir/uki/$section" --change-section-vma ".$section=$end")
+        end=$((end + $(stat -c %s "$dir/uki/$section")))
+    done
+    objcopy "${args[@]}" "$stub" "$1"
+    rm -r "$dir/uki"
+}
+
+# make_fat IMAGE UKI: a disk without partitions that firmware boots by its default path.
+make_fat() {
+    truncate -s 64M "$1"
+    mformat -i "$1" -T 131072 ::
+    mmd -i "$1" ::/EFI ::/EFI/BOOT
+    mcopy -i "$1" "$2" ::/EFI/BOOT/BOOTX64.EFI
+}
