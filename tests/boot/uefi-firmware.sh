@@ -228,6 +228,7 @@ measured() {
     # Its TPM has four banks: the firmware switches two off and resets the machine once.
     REBOOT=-no-user-config start "$dir/keys.json" "$dir/signed.img" '' '' -chardev "socket,id=tpm,path=$state/ctrl" \
         -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0
+    TIMEOUT=$((2 * TIMEOUT)) # two starts
     # 0e: owner and endorsement hierarchy and platform NV; not the platform hierarchy (bit 0).
     booted measured-boots '^PT secure-boot 01' '^PT hierarchies 0e' '^LOG end'
     wait "$swtpm_pid" || true

@@ -5,7 +5,7 @@
 # build/firmware/:
 #   parapet.fd  2 MiB, ends at 4 GiB in the guest, read-only     NOTES  what it is
 # With the argument `debug`: parapet-debug.fd, which writes a log to port 0x402.
-# The result is cached by content: ParapetPkg, RECIPE, patches, source version, compilers.
+# The result is cached by content: ParapetPkg, RECIPE, patches (Debian's and ours), source version, compilers.
 # The build is reproducible: no time, user or path gets into the result. It needs no network once the
 # two tarballs are in the cache.
 #
@@ -17,7 +17,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 RECIPE=1 # to be raised when this script changes what it makes
 SUITE=trixie
-MODULES=160 # about as many modules and libraries as a whole build compiles: only for the progress line
+MODULES=210 # about as many modules and libraries as a whole build compiles: only for the progress line
 OUT=$BUILD/firmware
 FLAVOUR=${1:-release}
 case $FLAVOUR in
@@ -57,6 +57,10 @@ unpack() { # DEST
         patch -d "$dest.part" -p1 --no-backup-if-mismatch -s <"$dest.part/debian/patches/$patch" \
             || die firmware "Debian's $patch does not apply to $VERSION" "see PATCHES in $0"
     done
+    for patch in "${OURS[@]}"; do
+        patch -d "$dest.part" -p1 --no-backup-if-mismatch -s <"$patch" \
+            || die firmware "${patch##*/} does not apply to $VERSION" "refresh the patch in firmware/patches/"
+    done
     publish "$dest"
 }
 
@@ -77,7 +81,7 @@ compile() { # WORK
 
 build_firmware() { # into $DONE
     local started=$SECONDS work part
-    SRC=$CACHE/firmware/src-$(content_key /dev/null -- "$VERSION $COMPILER" "$PATCHES" "${EXCLUDE[@]}")
+    SRC=$CACHE/firmware/src-$(content_key "${OURS[@]}" -- "$VERSION $COMPILER" "$PATCHES" "${EXCLUDE[@]}")
     work=$CACHE/firmware/objects
     [ -e "$SRC/edksetup.sh" ] || unpack "$SRC"
     # Objects of another source tree or compiler would only be in the way.
@@ -112,13 +116,15 @@ main() {
     COMPILER="$(gcc --version | head -n 1); $(ld --version | head -n 1); $(nasm --version); $(iasl -v | grep version | xargs)"
     JOBS=${PARAPET_JOBS:-$(nproc)}
 
+    OURS=("$ROOT"/firmware/patches/*.patch)
+
     lock firmware firmware
     # The package as it is now, not as it is when the build comes to reading it.
     PACKAGE=$CACHE/firmware/ParapetPkg
     mkdir -p "$PACKAGE"
     rsync -a --delete "$ROOT/firmware/ParapetPkg/" "$PACKAGE/"
     mapfile -t files < <(cd "$PACKAGE" && find . -type f | sort)
-    DONE=$CACHE/firmware/$(content_key "${files[@]/#./$PACKAGE}" -- "${files[@]}" "$RECIPE" "$TARGET" "$VERSION" \
+    DONE=$CACHE/firmware/$(content_key "${files[@]/#./$PACKAGE}" "${OURS[@]}" -- "${files[@]}" "$RECIPE" "$TARGET" "$VERSION" \
         "$COMPILER" "$PATCHES")
     BUILT=cached
     [ -e "$DONE/$FD" ] || build_firmware
