@@ -6,7 +6,6 @@
 
 #include "igvm/base/types.h"
 
-#include <errno.h>
 #include <string.h>
 
 static const struct state_field fields[] = {
@@ -21,6 +20,10 @@ static const struct state_table table = {
     .struct_bytes = sizeof(struct debugcon_state),
     .fields = fields,
 };
+
+static uint8_t printable(uint8_t byte) {
+    return byte >= 0x20 && byte < 0x7F ? byte : '?';
+}
 
 static void end_line(struct debugcon *con) {
     struct debugcon_state *st = &con->state;
@@ -40,7 +43,7 @@ static void put_byte(struct debugcon *con, uint8_t byte) {
     if (byte == '\n') {
         end_line(con);
     } else if (byte != '\r') {
-        st->line[st->line_bytes++] = byte >= 0x20 && byte < 0x7F ? byte : '?';
+        st->line[st->line_bytes++] = printable(byte);
         if (st->line_bytes == DEBUGCON_LINE_BYTES - 1) {
             end_line(con); // a longer one is shown in pieces
         }
@@ -68,12 +71,10 @@ static void reset(void *self, device_reset_done_fn done, void *ctx) {
 
 /// A line from a blob consists of what put_byte() lets through.
 static int after_load(void *self) {
-    const struct debugcon *con = self;
+    struct debugcon *con = self;
 
     for (uint32_t i = 0; i < con->state.line_bytes; i++) {
-        if (con->state.line[i] < 0x20 || con->state.line[i] >= 0x7F) {
-            return -EINVAL;
-        }
+        con->state.line[i] = printable(con->state.line[i]);
     }
     return 0;
 }

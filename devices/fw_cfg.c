@@ -189,7 +189,14 @@ static void reset(void *self, device_reset_done_fn done, void *ctx) {
     done(ctx);
 }
 
-static const struct device_ops ops = {.state = &table, .reset = reset};
+static int after_load(void *self) {
+    struct fw_cfg *fw = self;
+
+    fw->state.key &= KEY_WRITABLE;
+    return 0;
+}
+
+static const struct device_ops ops = {.state = &table, .reset = reset, .after_load = after_load};
 
 int fw_cfg_add(struct fw_cfg *fw, uint16_t key, const void *bytes, size_t size_bytes) {
     struct fw_cfg_item *item = &fw->items[fw->item_count];
