@@ -17,6 +17,7 @@ static struct vsm_test t;
 static int driver_errno;
 static uint64_t call_status;
 static uint32_t refused_intercept; ///< type
+static uint32_t refused_register;
 
 /// Takes the C library's place.
 int ioctl(int fd, unsigned long request, ...);
@@ -39,6 +40,18 @@ int ioctl(int fd, unsigned long request, ...) {
         if (call->control == HV_CALL_INSTALL_INTERCEPT) {
             call->status =
                 in->intercept_type == refused_intercept ? HV_STATUS_INVALID_PARAMETER : 0;
+        } else if ((call->control & 0xffff) == HV_CALL_SET_VP_REGISTERS && call_status == 0) {
+            call->status = // all repetitions done
+                (call->control >> HV_CONTROL_REP_COUNT_SHIFT & HV_CONTROL_REP_MASK)
+                << HV_RESULT_REPS_SHIFT;
+        }
+    } else if ((uint32_t)request == (uint32_t)MSHV_SET_VP_REGISTERS) {
+        const struct mshv_vp_registers *set = (const void *)call;
+        const struct hv_register_assoc *one = (const void *)(uintptr_t)set->registers;
+
+        if (one->name == refused_register) {
+            errno = EINVAL;
+            return -1;
         }
     }
     return 0;
@@ -48,7 +61,7 @@ static int setup(void **state) {
     (void)state;
     driver_errno = 0;
     call_status = 0;
-    refused_intercept = UINT32_MAX;
+    refused_intercept = refused_register = UINT32_MAX;
     vsm_test_init(&t);
     return 0;
 }
@@ -118,12 +131,29 @@ static void test_intercepts_that_are_refused(void **state) {
     assert_int_equal(vsm_install_intercepts(&t.partition), -EBADF);
 }
 
+/// The hypervisor's pages must not lie over the next start's memory. The rest it may not have.
+static void test_overlays_that_stay(void **state) {
+    static const uint32_t overlays[] = {HV_REGISTER_SIEFP, HV_REGISTER_SIMP,
+                                        HV_REGISTER_VP_ASSIST_PAGE, HV_REGISTER_REFERENCE_TSC,
+                                        HV_REGISTER_HYPERCALL};
+
+    (void)state;
+    assert_int_equal(vsm_vp_reset(&t.vp), 0);
+    refused_register = HV_REGISTER_TSC_AUX;
+    assert_int_equal(vsm_vp_reset(&t.vp), 0);
+    for (size_t i = 0; i < sizeof(overlays) / sizeof(overlays[0]); i++) {
+        refused_register = overlays[i];
+        assert_int_equal(vsm_vp_reset(&t.vp), -EINVAL);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_invalid_value_is_the_guests, setup),
         cmocka_unit_test_setup(test_other_errors_are_not, setup),
         cmocka_unit_test_setup(test_startup_message_at_the_wrong_time, setup),
         cmocka_unit_test_setup(test_intercepts_that_are_refused, setup),
+        cmocka_unit_test_setup(test_overlays_that_stay, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

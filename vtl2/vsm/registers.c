@@ -92,7 +92,7 @@ static const struct hv_register_assoc power_on[] = {
 };
 
 /// What the guest may have set up with the hypervisor: none of it outlives a reset. A hypervisor
-/// need not have all of it.
+/// need not have all of it, but must reset the overlays.
 static const struct {
     uint32_t first, last;
     uint64_t value;
@@ -121,30 +121,50 @@ static const uint32_t partition_wide[] = {
     HV_REGISTER_GUEST_OS_ID,
 };
 
-static void reset_synthetic(const struct vp *vp) {
-    uint32_t refused = 0, first_refused = 0;
+/// A page of the hypervisor's over the guest's memory: what the last start put there would hide
+/// what the next one is given, the reset vector included.
+static bool is_overlay(uint32_t name) {
+    return name == HV_REGISTER_SIEFP || name == HV_REGISTER_SIMP ||
+           name == HV_REGISTER_VP_ASSIST_PAGE || name == HV_REGISTER_REFERENCE_TSC ||
+           name == HV_REGISTER_HYPERCALL;
+}
+
+/// What the hypervisor has refused so far.
+struct refusals {
+    uint32_t count, first;
+    int result; ///< of an overlay, that the VP must not start under
+};
+
+static void reset_one(const struct vp *vp, uint32_t name, uint64_t value,
+                      struct refusals *refused) {
+    int result = vsm_set_u64(vp->partition, name, value);
+
+    if (result < 0) {
+        refused->first = refused->count++ == 0 ? name : refused->first;
+        refused->result = is_overlay(name) ? result : refused->result;
+    }
+}
+
+static int reset_synthetic(const struct vp *vp) {
+    struct refusals refused = {0};
 
     for (size_t i = 0; i < ARRAY_COUNT(synthetic); i++) {
         for (uint32_t name = synthetic[i].first; name <= synthetic[i].last; name++) {
-            if (vsm_set_u64(vp->partition, name, synthetic[i].value) < 0) {
-                first_refused = refused++ == 0 ? name : first_refused;
-            }
+            reset_one(vp, name, synthetic[i].value, &refused);
         }
     }
     for (size_t i = 0; !vp->partition->config.has_firmware && i < ARRAY_COUNT(firmware_apic); i++) {
-        if (vsm_set_u64(vp->partition, firmware_apic[i].name, firmware_apic[i].value.low) < 0) {
-            first_refused = refused++ == 0 ? firmware_apic[i].name : first_refused;
-        }
+        reset_one(vp, firmware_apic[i].name, firmware_apic[i].value.low, &refused);
     }
     for (size_t i = 0; vp->index == 0 && i < ARRAY_COUNT(partition_wide); i++) {
-        if (vsm_set_u64(vp->partition, partition_wide[i], 0) < 0) {
-            first_refused = refused++ == 0 ? partition_wide[i] : first_refused;
-        }
+        reset_one(vp, partition_wide[i], 0, &refused);
     }
-    if (refused > 0) {
-        LOG_LIMITED(LOG_DEBUG, "vsm", "VP %u: %u registers cannot be reset, the first is %#x",
-                    vp->index, refused, first_refused);
+    if (refused.count > 0) {
+        LOG_LIMITED(refused.result < 0 ? LOG_ERROR : LOG_DEBUG, "vsm",
+                    "VP %u: %u registers cannot be reset, the first is %#x", vp->index,
+                    refused.count, refused.first);
     }
+    return refused.result;
 }
 
 /// Disabled and enabled again, an APIC is as after power-on (Intel SDM vol. 3, 11.4.7.2).
@@ -172,7 +192,9 @@ int vsm_vp_reset(struct vp *vp) {
     store_le32(vp->run->fx_state + FX_MXCSR_OFF, POWER_ON_MXCR);
     result = reset_apic(vp);
     if (result == 0) {
-        reset_synthetic(vp);
+        result = reset_synthetic(vp);
+    }
+    if (result == 0) {
         result = vsm_set(vp->partition, HV_VP_INDEX_SELF, power_on, ARRAY_COUNT(power_on));
     }
     if (result == 0) {
