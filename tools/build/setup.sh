@@ -20,7 +20,7 @@ RUN=(
 TEST=(
     libcmocka-dev liburing-dev libfdt-dev libtpms-dev # unit tests on the host
     clang clang-format clang-tidy cppcheck # fuzzing, lint
-    ovmf qemu-utils sbsigntool openssl     # boot tests of firmware and Debian disk
+    ovmf qemu-utils sbsigntool openssl swtpm # boot tests of firmware and Debian disk, the TPM bench
 )
 
 installed() { # PACKAGE
