@@ -68,11 +68,9 @@ int vtpm_confine(const struct vtpm_store *store, const struct vtpm_options *o) {
         SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, o->socket_fd),
         SANDBOX_ALLOW_ARG(SYS_sendto, 0, o->socket_fd),
         // The state: a file's or device's descriptor, or the vault's socket.
-        SANDBOX_ALLOW_ARG(SYS_pread64, 0, store->fd),
-        SANDBOX_ALLOW_ARG(SYS_pwrite64, 0, store->fd),
+        SANDBOX_ALLOW_ARG(SYS_pread64, 0, store->fd), SANDBOX_ALLOW_ARG(SYS_pwrite64, 0, store->fd),
         SANDBOX_ALLOW_ARG(SYS_fdatasync, 0, store->fd),
-        SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, store->fd),
-        SANDBOX_ALLOW_ARG(SYS_sendto, 0, store->fd),
+        SANDBOX_ALLOW_ARG(SYS_recvfrom, 0, store->fd), SANDBOX_ALLOW_ARG(SYS_sendto, 0, store->fd),
         SANDBOX_ALLOW_ARG(SYS_tgkill, 0, getpid()), // abort()
     };
     struct sandbox_rule rules[ARRAY_COUNT(fixed_rules) + ARRAY_COUNT(own_rules)];
