@@ -8,6 +8,7 @@
 #include "igvm/base/check.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,13 +18,18 @@
 #define RSDP_ALIGN   16u
 #define COMMAND_BODY 4u
 
+/// The rest of the field is zero.
+static void put_name(uint8_t *at, const char *name) {
+    snprintf((char *)at, NAME_BYTES, "%s", name);
+}
+
 static uint8_t *add_command(struct acpi_loader *l, uint32_t command, const char *file) {
     uint8_t *at = l->script + l->script_bytes;
 
     CHECK(l->script_bytes + ACPI_LOADER_COMMAND_BYTES <= sizeof(l->script));
     l->script_bytes += ACPI_LOADER_COMMAND_BYTES;
     store_le32(at, command);
-    memcpy(at + COMMAND_BODY, file, strlen(file)); // the rest is zero
+    put_name(at + COMMAND_BODY, file);
     return at + COMMAND_BODY + NAME_BYTES;
 }
 
@@ -38,7 +44,7 @@ static void allocate(struct acpi_loader *l, const char *file, uint32_t align, ui
 static void add_pointer(struct acpi_loader *l, const char *file, uint32_t off, uint8_t size_bytes) {
     uint8_t *at = add_command(l, ACPI_LOADER_ADD_POINTER, file);
 
-    memcpy(at, ACPI_LOADER_TABLES_FILE, strlen(ACPI_LOADER_TABLES_FILE));
+    put_name(at, ACPI_LOADER_TABLES_FILE);
     store_le32(at + NAME_BYTES, off);
     at[NAME_BYTES + 4] = size_bytes;
 }

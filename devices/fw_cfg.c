@@ -10,6 +10,7 @@
 #include "igvm/base/bytes.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,7 +256,7 @@ int fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *bytes, size
     }
     store_le32(entry, __builtin_bswap32((uint32_t)size_bytes));
     store_le16(entry + 4, __builtin_bswap16(key));
-    memcpy(entry + 8, name, strlen(name)); // the rest is zero
+    snprintf((char *)entry + 8, FW_CFG_NAME_BYTES, "%s", name); // the rest is zero
     fw->file_count++;
     return renew_directory(fw);
 }
