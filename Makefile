@@ -207,7 +207,7 @@ NEED_device := $(filter $(B)/test/device/%,$(TEST_BIN))
 NEED_fuzz   := $(FUZZ_BIN)
 NEED_prove  :=
 NEED_tool   := $(B)/host/igvmtool $(B)/host/vmgstool
-NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost $(FIRMWARE_STAMP) $(B)/host/vmgstool
+NEED_boot   := $(B)/parapet.igvm $(B)/bare/minihost $(FIRMWARE_STAMP) $(DEBIAN_STAMP) $(B)/host/vmgstool $(B)/host/uefikeys $(B)/uefi/microsoft.json
 NEED_all    := $(NEED_unit) $(NEED_fuzz) $(NEED_tool) $(NEED_boot)
 
 .PHONY: test test-build fuzz prove lint bench clean

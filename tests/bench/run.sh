@@ -22,7 +22,7 @@ interrupted() {
 }
 trap interrupted INT TERM
 
-names=(size memory start port disk tpm uefi-vars vsm-memory vsm-start vsm-exit vsm-disk)
+names=(size memory start port disk tpm uefi-vars uefi-boot vsm-memory vsm-start vsm-exit vsm-disk)
 ran=0 failed=0
 for name in "${names[@]}"; do
     # shellcheck disable=SC2053 # a pattern

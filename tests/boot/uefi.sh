@@ -10,7 +10,7 @@ DEBIAN=${DEBIAN:-$top/build/guest/debian.img}
 FIRMWARE=${FIRMWARE:-parapet}
 OVMF=/usr/share/OVMF
 ESP_AT=1M ROOT_AT=67108864 # where the file systems stand in the image
-LOGIN_SECONDS=${LOGIN_SECONDS:-300}
+LOGIN_SECONDS=${LOGIN_SECONDS:-400}
 
 # debian_disk [OPTIONS]: the disk as the guest's first; what is written to it ends with QEMU.
 debian_disk() {
@@ -124,22 +124,26 @@ wait_output() {
     return 1
 }
 
-# guest_login [NAME]: Debian is up; its shell then takes commands without showing them.
+# guest_login [NAME [STATE]]: Debian is up, in the state that systemd calls running or as said; its
+# shell then takes commands without showing them.
 guest_login() {
-    wait_prompt 'root@parapet:~# ' "$LOGIN_SECONDS" || give_up "${1:-login}" 'no prompt of Debian'
+    local name=${1:-login} state=${2:-running}
+    wait_prompt 'root@parapet:~# ' "$LOGIN_SECONDS" || give_up "$name" 'no prompt of Debian'
     send "stty -echo; bind 'set enable-bracketed-paste off'; PS1= PS2= TERM=dumb PAGER=cat; echo PT-\"shell\""
-    wait_console 'PT-shell$' || give_up "${1:-login}" "Debian's shell does not answer"
+    wait_console 'PT-shell$' || give_up "$name" "Debian's shell does not answer"
     guest_do 'systemctl is-system-running --wait' || true
-    if [ "$guest_output" = running ]; then
-        result pass "${1:-login}"
+    # The console may show other things, too.
+    if [[ $'\n'$guest_output == *$'\n'"$state" ]]; then
+        result pass "$name"
     else
-        result fail "${1:-login}" "systemctl is-system-running: $guest_output"
+        guest_do 'systemctl --failed --no-legend | head -n 3; systemctl is-system-running' || true
+        result fail "$name" "not $state: ${guest_output:0:200}"
     fi
 }
 
 # guest_do COMMAND: runs it in Debian's shell; what it prints in $guest_output, its status as ours.
 guest_do() {
-    local end=$((SECONDS + ${DO_SECONDS:-$TIMEOUT}))
+    local end=$((SECONDS + ${DO_SECONDS:-200}))
     guest_output=''
     send "{ $1
 } 2>&1; PT=\$?; echo; echo \"PT-\"end \$PT"
