@@ -61,6 +61,15 @@ echo "PT secure-boot $(value SecureBoot-$global) setup-mode $(value SetupMode-$g
 echo "PT before $([ -e $vars/ParapetTest-$own ] && value ParapetTest-$own || echo none)"
 [ -e $vars/ParapetTest-$own ] || printf '\007\000\000\000hello' >$vars/ParapetTest-$own
 echo "PT after $(value ParapetTest-$own)"
+resumed=$vars/ParapetResume-$own
+if grep -q parapet.resume /proc/cmdline && [ ! -e $resumed ]; then
+    # "Resume from S3" to the CMOS shutdown byte, then a reset.
+    printf '\007\000\000\000x' >$resumed
+    printf '\017' | dd of=/dev/port bs=1 seek=112 2>/dev/null
+    printf '\376' | dd of=/dev/port bs=1 seek=113 2>/dev/null
+    reboot -f
+fi
+[ ! -e $resumed ] || echo 'PT cold'
 mount -t securityfs securityfs /sys/kernel/security
 for bank in sha256 sha384; do
     for pcr in /sys/class/tpm/tpm0/pcr-$bank/*; do
@@ -82,11 +91,11 @@ INIT
 }
 
 # Sections of a unified kernel image go behind the stub's, each at the next page.
-make_uki() { # OUT
+make_uki() { # OUT [MORE OF THE COMMAND LINE]
     local stub end size address section args=()
     stub=$(tools/build/fetch.sh deb systemd-boot-efi "$codename" 2>>"$dir/fetch.log")/usr/lib/systemd/boot/efi/linuxx64.efi.stub
     printf 'ID=parapet-test\n' >"$dir/osrel"
-    printf 'console=ttyS0 quiet panic=-1 no_timer_check' >"$dir/cmdline"
+    printf 'console=ttyS0 quiet panic=-1 no_timer_check %s' "${2:-}" >"$dir/cmdline"
     end=0
     while read -r _ _ size address _; do
         ((end >= 16#$address + 16#$size)) || end=$((16#$address + 16#$size))
@@ -138,10 +147,12 @@ make_initrd "$dir/initrd.cpio"
 rm -rf "$dir/initrd"
 mv "$dir/initrd.cpio" "$dir/initrd"
 make_uki "$dir/plain.efi"
+make_uki "$dir/resume.efi" parapet.resume
 for name in PK KEK db; do make_key "$name"; done
 sbsign --key "$dir/db.key" --cert "$dir/db.pem" --output "$dir/signed.efi" "$dir/plain.efi" >/dev/null 2>&1
 make_disk "$dir/plain.img" "$dir/plain.efi"
 make_disk "$dir/signed.img" "$dir/signed.efi"
+make_disk "$dir/resume.img" "$dir/resume.efi"
 result pass makes-images
 
 # ---- the machine -----------------------------------------------------------------------------------
@@ -183,6 +194,10 @@ start "$dir/b.json" "$dir/plain.img" use-pio=on
 booted pio '^PT after 68656c6c6f'
 start "$dir/b.json" "$dir/plain.img" '' nvme,serial=disk0
 booted nvme '^PT before 68656c6c6f'
+
+# A guest that asks for a resume from S3 gets a start like any other.
+REBOOT=-no-user-config start "$dir/b.json" "$dir/resume.img"
+TIMEOUT=$((2 * TIMEOUT)) booted no-resume '^PT cold'
 
 seed_keys "$dir/keys.json"
 start "$dir/keys.json" "$dir/plain.img"
@@ -228,9 +243,8 @@ measured() {
     # Its TPM has four banks: the firmware switches two off and resets the machine once.
     REBOOT=-no-user-config start "$dir/keys.json" "$dir/signed.img" '' '' -chardev "socket,id=tpm,path=$state/ctrl" \
         -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0
-    TIMEOUT=$((2 * TIMEOUT)) # two starts
     # 0e: owner and endorsement hierarchy and platform NV; not the platform hierarchy (bit 0).
-    booted measured-boots '^PT secure-boot 01' '^PT hierarchies 0e' '^LOG end'
+    TIMEOUT=$((2 * TIMEOUT)) booted measured-boots '^PT secure-boot 01' '^PT hierarchies 0e' '^LOG end'
     wait "$swtpm_pid" || true
     tr -d '\r' <"$dir/vtl2.log" | sed -n 's/^PCR //p' >"$dir/pcrs"
     tr -d '\r' <"$dir/vtl2.log" | sed -n '/^LOG begin/,/^LOG end/{/^LOG/d;p}' | base64 -d >"$dir/event-log"
