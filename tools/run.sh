@@ -89,7 +89,9 @@ if [ "$boot" = uefi ]; then
     esac
 fi
 if [ -z "${CONFIG:-}" ]; then
-    echo "{ \"guest\": { \"boot\": \"$boot\" }, $guest_state\"disks\": [{ \"nvme_serial\": \"disk0\" }] }" >"$config"
+    # One processor more than VPs: QEMU's first one cannot run a nested guest safely (docs/STATUS.md).
+    [ "$accel" = kvm ] || machine_spare=1
+    echo "{ \"guest\": { \"boot\": \"$boot\", \"vps\": $smp }, $guest_state\"disks\": [{ \"nvme_serial\": \"disk0\" }] }" >"$config"
 elif [ ! -r "$config" ]; then
     stop_because "CONFIG=$config cannot be read"
 fi

@@ -223,14 +223,19 @@ static void woken(void *self) {
     (void)self; // the thread looks at its order after every round of its loop
 }
 
-static void pin(uint32_t index) {
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
+/// Each VP on a processor of its own; where there are more processors than VPs, on the last ones:
+/// QEMU's emulation cannot run a nested guest safely on its first one (docs/STATUS.md).
+static void pin(const struct machine_vp *vp) {
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t count = online > 0 ? (uint32_t)online : 1;
+    uint32_t vps = vp->machine->vp_count;
+    uint32_t first = vps < count ? count - vps : 0;
     cpu_set_t set;
 
     CPU_ZERO(&set);
-    CPU_SET(index % (uint32_t)(count > 0 ? count : 1), &set);
+    CPU_SET((first + vp->index) % count, &set);
     if (sched_setaffinity(0, sizeof(set), &set) < 0) {
-        log_write(LOG_DEBUG, "vp", "VP %u is not pinned: %s", index, strerror(errno));
+        log_write(LOG_DEBUG, "vp", "VP %u is not pinned: %s", vp->index, strerror(errno));
     }
 }
 
@@ -238,7 +243,7 @@ static int prepare(struct machine_vp *vp) {
     struct machine *machine = vp->machine;
     int result;
 
-    pin(vp->index);
+    pin(vp);
     result = uring_loop_init(&vp->loop, vp->index);
     if (result < 0) {
         log_write(LOG_ERROR, "loop", "io_uring: %s", strerror(-result));

@@ -66,6 +66,9 @@ root_path() {
 start_uefi() {
     local disk drives=()
     if [ "$FIRMWARE" = parapet ]; then
+        # A processor that no VP runs on, on native too: Debian hits the fault of QEMU's first one
+        # (docs/STATUS.md) once in some starts.
+        machine_spare=1
         uefi_host_config >"$dir/host.json"
         start_machine
         return
@@ -87,7 +90,7 @@ start_uefi() {
 # What the host says: UEFI firmware, which speaks to COM1, the test's disks, its state.
 uefi_host_config() {
     local config_more="$config_more\"console\": {\"kind\": \"serial\"}, "
-    GUEST_BOOT=uefi host_config ''
+    GUEST_BOOT=uefi GUEST_KEYS="\"vps\": $SMP, " host_config ''
 }
 
 # ---- the guest's shell ---------------------------------------------------------------------------
