@@ -67,7 +67,7 @@ help: ## list the targets
 	@echo 'Parapet - a paravisor in C. Targets:'
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Variables: BOOT=linux|uefi PLATFORM=native|vsm SMP=2 MEM=1G DISK=file (run),'
+	@echo 'Variables: BOOT=uefi|linux PLATFORM=native|vsm SMP=2 MEM=1G DISK=file (run),'
 	@echo '           SUITE=unit|device|boot|fuzz|prove|tool T=name (test; NAME@vsm is boot test NAME on vsm),'
 	@echo '           B=name (bench), V=1 (show commands), PARAPET_CACHE=dir (downloads and slow builds)'
 
@@ -157,7 +157,7 @@ $(B)/parapet.igvm: igvm/parapet.image.json $(B)/host/igvmtool $(B)/bare/shim.bin
 	$(Q)$(B)/host/igvmtool build $< -o $@
 
 .PHONY: run
-run: setup $(B)/parapet.igvm $(B)/bare/minihost $(if $(filter uefi,$(BOOT)),$(DEBIAN_STAMP)) ## boot the image in QEMU: the guest's shell on your terminal
+run: setup $(B)/parapet.igvm $(B)/bare/minihost $(if $(filter linux,$(BOOT)),,$(DEBIAN_STAMP)) ## boot the image in QEMU: Debian under UEFI Secure Boot on your terminal
 	@tools/run.sh
 
 # ---- tests ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 #
 # `make run`: boots build/parapet.igvm in QEMU and gives the user the guest's console on this
 # terminal. Ctrl-A X ends it, `poweroff` in the guest too. Variables:
-#   BOOT=linux   what the guest starts with: a Linux kernel of the image's, or UEFI firmware (uefi)
+#   BOOT=uefi    what the guest starts with: UEFI firmware, or a Linux kernel of the image's (linux)
 #   PLATFORM=native  how the paravisor is kept apart from the guest: native (nested virtualisation),
 #                or vsm (minihost plays Hyper-V with VTLs)
 #   SMP=2        virtual processors          MEM=1G     the machine's memory, VTL2's share included
@@ -27,7 +27,7 @@ platform=${PLATFORM:-native} smp=${SMP:-2} mem=${MEM:-1G} accel=${ACCEL:-tcg}
 image=${IMAGE:-build/parapet.igvm} minihost=${MINIHOST:-build/bare/minihost}
 run=build/run
 log=$run/vtl2.log
-boot=${BOOT:-linux}
+boot=${BOOT:-uefi}
 state=${STATE:-$run/state.vmgs}
 
 stop_because() {

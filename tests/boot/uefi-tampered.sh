@@ -33,7 +33,7 @@ refused() {
 # hash_list FILE: a signature list (UEFI 32.4.1) with the SHA-256 that the file's signature is of.
 hash_list() {
     local hash
-    sbattach --detach "$dir/signature" "$1" >/dev/null || return 1
+    sbattach --detach "$dir/signature" "$1" >/dev/null 2>&1 || return 1
     hash=$(openssl asn1parse -inform DER -in "$dir/signature" |
         sed -n 's/.*OCTET STRING *\[HEX DUMP\]:\([0-9A-F]\{64\}\)$/\1/p' | head -n 1)
     [ -n "$hash" ] || return 1
