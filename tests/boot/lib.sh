@@ -124,7 +124,7 @@ add_disk() {
 # added to its entry in the host's configuration.
 add_state() {
     [ -e "$dir/state.img" ] || truncate -s 16M "$dir/state.img"
-    qemu_disks+=(-drive "if=none,id=state,format=raw,file=$dir/state.img" -device "nvme,drive=state,serial=state")
+    qemu_disks+=(-drive "if=none,id=state,format=raw,file=$dir/state.img" -device "nvme,id=dev-state,drive=state,serial=state")
     config_more+="\"guest_state\": {\"nvme_serial\": \"state\"${1:+, $1}}, "
 }
 
