@@ -22,7 +22,7 @@ cat >"$dir/config.json" <<'JSON'
   "guest": {"command_line": "parapet.test=ask", "on_crash": "restart"},
   "console": {"kind": "serial", "backend": "/dev/hvc0"},
   "tpm": {"enabled": true},
-  "host_may_set": ["disks", "guest.command_line_append"]
+  "host_may_set": ["disks", "guest.boot", "guest.command_line_append"]
 }
 JSON
 variant_image config="$dir/config.json" kernel="$dir/bare" shell

@@ -13,7 +13,7 @@ cat >"$dir/config.json" <<'JSON'
 {
   "guest": {"command_line": "console=hvc0 quiet", "own_chips": true},
   "tpm": {"enabled": true},
-  "host_may_set": ["disks", "guest.vps", "guest.command_line_append"]
+  "host_may_set": ["disks", "guest.boot", "guest.vps", "guest.command_line_append"]
 }
 JSON
 variant_image config="$dir/config.json" shell
