@@ -95,15 +95,18 @@ uefi_host_config() {
 
 # ---- the guest's shell ---------------------------------------------------------------------------
 
-# wait_prompt TEXT [SECONDS]: until the console's last line, not ended yet, has the text.
+# wait_prompt TEXT [SECONDS]: until a line of the console has the text, ended or not: a message of
+# systemd's may come right behind the prompt.
 wait_prompt() {
-    local end=$((SECONDS + ${2:-$TIMEOUT})) part=''
+    local end=$((SECONDS + ${2:-$TIMEOUT})) part='' ended
     while [ "$SECONDS" -lt "$end" ]; do
-        if read_console; then
+        ended=0
+        read_console || ended=$?
+        part+=$line
+        [[ $part != *"$1"* ]] || return 0
+        if [ "$ended" = 0 ]; then
             part=''
         else
-            part+=$line
-            [[ $part != *"$1"* ]] || return 0
             qemu_runs || return 1
         fi
     done
