@@ -7,12 +7,14 @@
 #include "userspace/uefi_vars.h"
 
 #include "igvm/base/log.h"
+#include "igvm/base/types.h"
 #include "userspace/sandbox.h"
 #include "userspace/uefi/keys.h"
 #include "userspace/uefi_vars_inspect.h"
 #include "userspace/uefi_vars_protocol.h"
 #include "userspace/vault_client.h"
 #include "userspace/worker_crash.h"
+#include "userspace/worker_options.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -30,7 +32,7 @@ struct options {
     int vault_fd; ///< -1: none
     int keys_fd;  ///< -1: none
     bool secure_boot;
-    uint32_t uid, gid;
+    int uid, gid;
 };
 
 struct process {
@@ -256,8 +258,8 @@ static int confine(const struct options *o) {
         .name = "uefi-vars",
         .rules = rules,
         .rule_count = sizeof(rules) / sizeof(rules[0]),
-        .uid = o->uid,
-        .gid = o->gid,
+        .uid = (uint32_t)o->uid,
+        .gid = (uint32_t)o->gid,
 #ifndef PARAPET_TEST // a sanitizer's shadow memory alone is larger
         .max_memory_bytes = 64u << 20,
 #endif
@@ -267,57 +269,21 @@ static int confine(const struct options *o) {
     return sandbox_enter(&policy);
 }
 
-/// "--name=value" -> value; NULL when it is another option.
-static const char *option(const char *arg, const char *name) {
-    size_t n = strlen(name);
-
-    return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
-}
-
-/// A decimal number up to INT32_MAX into *out; false when text is none.
-static bool number(const char *text, int *out) {
-    char *end;
-    long value;
-
-    errno = 0;
-    value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < 0 || value > INT32_MAX) {
-        return false;
-    }
-    *out = (int)value;
-    return true;
-}
-
 static bool parse_option(struct options *o, const char *arg) {
-    const char *value;
-    int id;
+    const struct worker_number_option numbers[] = {
+        {"--socket", &o->socket_fd}, {"--vault-fd", &o->vault_fd}, {"--keys-fd", &o->keys_fd},
+        {"--uid", &o->uid},          {"--gid", &o->gid},
+    };
 
     if (strcmp(arg, "--secure-boot") == 0) {
         o->secure_boot = true;
         return true;
     }
-    if ((value = option(arg, "--socket")) != NULL) {
-        return number(value, &o->socket_fd);
-    }
-    if ((value = option(arg, "--vault-fd")) != NULL) {
-        return number(value, &o->vault_fd);
-    }
-    if ((value = option(arg, "--keys-fd")) != NULL) {
-        return number(value, &o->keys_fd);
-    }
-    if ((value = option(arg, "--uid")) != NULL && number(value, &id)) {
-        o->uid = (uint32_t)id;
-        return true;
-    }
-    if ((value = option(arg, "--gid")) != NULL && number(value, &id)) {
-        o->gid = (uint32_t)id;
-        return true;
-    }
-    return false;
+    return worker_take_number(arg, numbers, ARRAY_COUNT(numbers));
 }
 
 static int parse_options(struct options *o, int argc, char **argv) {
-    uint32_t id = geteuid() == 0 ? UEFI_VARS_DEFAULT_UID : 0;
+    int id = geteuid() == 0 ? (int)UEFI_VARS_DEFAULT_UID : 0;
 
     *o = (struct options){.socket_fd = -1, .vault_fd = -1, .keys_fd = -1, .uid = id, .gid = id};
     for (int i = 1; i < argc; i++) {

@@ -30,7 +30,7 @@
 struct options {
     int disk_fd, key_fd;
     bool format;
-    uint32_t uid, gid;
+    int uid, gid;
 };
 
 static struct vault {
@@ -71,8 +71,13 @@ static int parse_client(struct vault *v, const char *text) {
 
 /// -EINVAL for what is not understood.
 static int parse_option(struct vault *v, struct options *o, const char *arg) {
+    const struct worker_number_option numbers[] = {
+        {"--disk-fd", &o->disk_fd},
+        {"--key-fd", &o->key_fd},
+        {"--uid", &o->uid},
+        {"--gid", &o->gid},
+    };
     const char *value;
-    int n;
 
     if ((value = worker_option(arg, "--client")) != NULL) {
         return parse_client(v, value);
@@ -81,27 +86,11 @@ static int parse_option(struct vault *v, struct options *o, const char *arg) {
         o->format = strcmp(value, "never") != 0;
         return !o->format || strcmp(value, "if-empty") == 0 ? 0 : -EINVAL;
     }
-    value = strchr(arg, '=');
-    n = value ? worker_number(value + 1) : -1;
-    if (n < 0) {
-        return -EINVAL;
-    }
-    if (worker_option(arg, "--disk-fd")) {
-        o->disk_fd = n;
-    } else if (worker_option(arg, "--key-fd")) {
-        o->key_fd = n;
-    } else if (worker_option(arg, "--uid")) {
-        o->uid = (uint32_t)n;
-    } else if (worker_option(arg, "--gid")) {
-        o->gid = (uint32_t)n;
-    } else {
-        return -EINVAL;
-    }
-    return 0;
+    return worker_take_number(arg, numbers, ARRAY_COUNT(numbers)) ? 0 : -EINVAL;
 }
 
 static int parse_options(struct vault *v, struct options *o, int argc, char **argv) {
-    uint32_t id = geteuid() == 0 ? VAULT_DEFAULT_UID : 0;
+    int id = geteuid() == 0 ? (int)VAULT_DEFAULT_UID : 0;
 
     *o = (struct options){.disk_fd = -1, .key_fd = -1, .format = true, .uid = id, .gid = id};
     for (int i = 1; i < argc; i++) {
@@ -152,8 +141,8 @@ static int confine(const struct vault *v, const struct options *o) {
         .name = "vault",
         .rules = rules,
         .rule_count = ARRAY_COUNT(fixed),
-        .uid = o->uid,
-        .gid = o->gid,
+        .uid = (uint32_t)o->uid,
+        .gid = (uint32_t)o->gid,
 #ifndef PARAPET_TEST // a sanitizer's shadow memory alone is larger
         .max_memory_bytes = 64u << 20,
 #endif

@@ -78,8 +78,8 @@ int vtpm_confine(const struct vtpm_store *store, const struct vtpm_options *o) {
         .name = "vtpm",
         .rules = rules,
         .rule_count = ARRAY_COUNT(rules),
-        .uid = o->uid,
-        .gid = o->gid,
+        .uid = (uint32_t)o->uid,
+        .gid = (uint32_t)o->gid,
 #ifndef PARAPET_TEST // a sanitizer's shadow memory alone is larger
         .max_memory_bytes = 256u << 20,
 #endif
@@ -93,8 +93,11 @@ int vtpm_confine(const struct vtpm_store *store, const struct vtpm_options *o) {
 
 /// -EINVAL for what is not understood.
 static int parse_option(struct vtpm_options *o, const char *arg) {
+    const struct worker_number_option numbers[] = {
+        {"--socket", &o->socket_fd},    {"--state-fd", &o->state_fd}, {"--vault-fd", &o->vault_fd},
+        {"--events-fd", &o->events_fd}, {"--uid", &o->uid},           {"--gid", &o->gid},
+    };
     const char *value;
-    int n;
 
     if ((value = worker_option(arg, "--state")) != NULL) {
         o->state_path = value;
@@ -116,31 +119,11 @@ static int parse_option(struct vtpm_options *o, const char *arg) {
         o->policy.make_identity = true;
         return 0;
     }
-    value = strchr(arg, '=');
-    n = value ? worker_number(value + 1) : -1;
-    if (n < 0) {
-        return -EINVAL;
-    }
-    if (worker_option(arg, "--socket")) {
-        o->socket_fd = n;
-    } else if (worker_option(arg, "--state-fd")) {
-        o->state_fd = n;
-    } else if (worker_option(arg, "--vault-fd")) {
-        o->vault_fd = n;
-    } else if (worker_option(arg, "--events-fd")) {
-        o->events_fd = n;
-    } else if (worker_option(arg, "--uid")) {
-        o->uid = (uint32_t)n;
-    } else if (worker_option(arg, "--gid")) {
-        o->gid = (uint32_t)n;
-    } else {
-        return -EINVAL;
-    }
-    return 0;
+    return worker_take_number(arg, numbers, ARRAY_COUNT(numbers)) ? 0 : -EINVAL;
 }
 
 int vtpm_parse_options(struct vtpm_options *o, int argc, char **argv) {
-    uint32_t id = geteuid() == 0 ? VTPM_DEFAULT_UID : 0;
+    int id = geteuid() == 0 ? (int)VTPM_DEFAULT_UID : 0;
     int states;
 
     *o = (struct vtpm_options){

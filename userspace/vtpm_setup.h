@@ -10,8 +10,8 @@ struct vtpm_options {
     int socket_fd;
     int state_fd, vault_fd, events_fd;
     const char *state_path;
-    uint32_t uid;
-    uint32_t gid;
+    int uid;
+    int gid;
     struct vtpm_engine_policy policy;
 };
 

@@ -24,3 +24,16 @@ int worker_number(const char *text) {
                ? (int)value
                : -1;
 }
+
+bool worker_take_number(const char *arg, const struct worker_number_option *options, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *text = worker_option(arg, options[i].name);
+        int value = text ? worker_number(text) : -1;
+
+        if (value >= 0) {
+            *options[i].value = value;
+            return true;
+        }
+    }
+    return false;
+}

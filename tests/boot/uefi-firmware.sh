@@ -5,6 +5,7 @@
 # uefi-vars-x64. Boots Debian's kernel as a unified kernel image from a FAT disk, with DMA and PIO,
 # with and without Secure Boot; keeps variables; refuses an unsigned image; stops without the device.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/uki.sh"
 
 FIRMWARE=${FIRMWARE:-$top/build/firmware/parapet.fd}
 [ -f "$FIRMWARE" ] || give_up start "${FIRMWARE#"$top"/} was not built"
@@ -101,31 +102,6 @@ INIT
     tests/guest/pack.sh "$root" "$1"
 }
 
-# Sections of a unified kernel image go behind the stub's, each at the next page.
-make_uki() { # OUT [MORE OF THE COMMAND LINE]
-    local stub end size address section args=()
-    stub=$(tools/build/fetch.sh deb systemd-boot-efi "$codename" 2>>"$dir/fetch.log")/usr/lib/systemd/boot/efi/linuxx64.efi.stub
-    printf 'ID=parapet-test\n' >"$dir/osrel"
-    printf 'console=ttyS0 quiet panic=-1 no_timer_check %s' "${2:-}" >"$dir/cmdline"
-    end=0
-    while read -r _ _ size address _; do
-        ((end >= 16#$address + 16#$size)) || end=$((16#$address + 16#$size))
-    done < <(objdump -h "$stub" | grep -E '^ *[0-9]+ \.')
-    for section in osrel cmdline linux initrd; do
-        end=$(((end + 0xfff) & ~0xfff))
-        args+=(--add-section ".$section=$dir/$section" --change-section-vma ".$section=$end")
-        end=$((end + $(stat -L -c %s "$dir/$section")))
-    done
-    objcopy "${args[@]}" "$stub" "$1"
-}
-
-make_disk() { # IMAGE UKI
-    truncate -s 64M "$1"
-    mformat -i "$1" -T 131072 ::
-    mmd -i "$1" ::/EFI ::/EFI/BOOT
-    mcopy -i "$1" "$2" ::/EFI/BOOT/BOOTX64.EFI
-}
-
 # Self-signed keys, as the JSON that QEMU's device starts from. $1: names of variables to seed.
 make_key() { # NAME
     openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=parapet test $1/" \
@@ -153,17 +129,15 @@ variables() { # JSON: names, a space before and after each
     python3 -c 'import json, sys; print("", *[v["name"] for v in json.load(open(sys.argv[1]))["variables"]], "")' "$1"
 }
 
-ln -s "$top/build/guest/vmlinuz" "$dir/linux"
 make_initrd "$dir/initrd.cpio"
-rm -rf "$dir/initrd"
-mv "$dir/initrd.cpio" "$dir/initrd"
-make_uki "$dir/plain.efi"
-make_uki "$dir/resume.efi" parapet.resume
+command_line='console=ttyS0 quiet panic=-1 no_timer_check'
+make_uki "$dir/plain.efi" "$command_line" "$dir/initrd.cpio"
+make_uki "$dir/resume.efi" "$command_line parapet.resume" "$dir/initrd.cpio"
 for name in PK KEK db; do make_key "$name"; done
 sbsign --key "$dir/db.key" --cert "$dir/db.pem" --output "$dir/signed.efi" "$dir/plain.efi" >/dev/null 2>&1
-make_disk "$dir/plain.img" "$dir/plain.efi"
-make_disk "$dir/signed.img" "$dir/signed.efi"
-make_disk "$dir/resume.img" "$dir/resume.efi"
+make_fat "$dir/plain.img" "$dir/plain.efi"
+make_fat "$dir/signed.img" "$dir/signed.efi"
+make_fat "$dir/resume.img" "$dir/resume.efi"
 result pass makes-images
 
 # ---- the machine -----------------------------------------------------------------------------------
@@ -238,7 +212,7 @@ image = bytearray(open(sys.argv[1], "rb").read())
 image[len(image) // 2] ^= 1
 open(sys.argv[1], "wb").write(image)
 PYTHON
-make_disk "$dir/changed.img" "$dir/signed.efi"
+make_fat "$dir/changed.img" "$dir/signed.efi"
 start "$dir/keys.json" "$dir/changed.img"
 if wait_vtl2 'Access Denied' && ! grep -q '^PT' "$dir/vtl2.log"; then
     result pass refuses-changed

@@ -3,7 +3,7 @@
 // Variable policies: which one holds, locks, sizes and attributes, when they begin and end, and
 // entries that a firmware would never send.
 
-#include "tests/support/uefi_client.h"
+#include "tests/support/uefi_fixture.h"
 
 #include "igvm/base/bytes.h"
 
@@ -17,18 +17,6 @@
 #define NV UEFI_ATTR_NON_VOLATILE
 #define BS UEFI_ATTR_BOOTSERVICE
 #define RT UEFI_ATTR_RUNTIME
-
-static int setup(void **state) {
-    *state = calloc(1, sizeof(struct uefi_fixture));
-    uefi_fixture_start(*state, false);
-    return 0;
-}
-
-static int teardown(void **state) {
-    uefi_fixture_stop(*state);
-    free(*state);
-    return 0;
-}
 
 #define SET(name, attributes, text)                                                                \
     uefi_set(&f->client, &uefi_test_guid, (name), (attributes), (text), strlen(text))
@@ -247,7 +235,7 @@ static void forged_entries(void **state) {
     free(bytes);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, uefi_fixture_setup, uefi_fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

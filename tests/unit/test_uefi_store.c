@@ -3,7 +3,7 @@
 // What lasts, and how much: saving before success, quotas, and the store's image: every bit
 // flipped, every length, foreign and forged images.
 
-#include "tests/support/uefi_client.h"
+#include "tests/support/uefi_fixture.h"
 
 #include "igvm/base/bytes.h"
 #include "igvm/igvm.h"
@@ -21,18 +21,6 @@
 #define RT UEFI_ATTR_RUNTIME
 #define AP UEFI_ATTR_APPEND
 
-static int setup(void **state) {
-    *state = calloc(1, sizeof(struct uefi_fixture));
-    uefi_fixture_start(*state, false);
-    return 0;
-}
-
-static int teardown(void **state) {
-    uefi_fixture_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static void leave_boot_services(struct uefi_fixture *f) {
     uefi_event(&f->client, &uefi_test_exit_boot_services);
 }
@@ -40,14 +28,6 @@ static void leave_boot_services(struct uefi_fixture *f) {
 #define SET(name, attributes, text)                                                                \
     uefi_set(&f->client, &uefi_test_guid, (name), (attributes), (text), strlen(text))
 #define GET(name) uefi_get(&f->client, &uefi_test_guid, (name), 1024)
-
-static void assert_value(struct uefi_fixture *f, const char *name, uint32_t attributes,
-                         const char *text) {
-    assert_int_equal(GET(name), UEFI_SUCCESS);
-    assert_int_equal(f->client.attributes, attributes);
-    assert_int_equal(f->client.size_bytes, strlen(text));
-    assert_memory_equal(f->client.value, text, strlen(text));
-}
 
 // ---- saving ----
 
@@ -65,7 +45,7 @@ static void saved_before_success(void **state) {
     assert_int_equal(f->disk.saves, saves + 1);
     uefi_engine_free(&f->engine);
     uefi_fixture_start(f, true);
-    assert_value(f, "A", NV | BS, "two");
+    uefi_assert_value(&f->client, "A", NV | BS, "two");
     assert_int_equal(GET("V"), UEFI_NOT_FOUND);
 }
 
@@ -75,17 +55,17 @@ static void a_failed_save_changes_nothing(void **state) {
     assert_int_equal(SET("A", NV | BS, "old"), UEFI_SUCCESS);
     f->disk.fail = -EIO;
     assert_int_equal(SET("A", NV | BS, "new"), UEFI_DEVICE_ERROR);
-    assert_value(f, "A", NV | BS, "old");
+    uefi_assert_value(&f->client, "A", NV | BS, "old");
     assert_int_equal(SET("A", NV | BS | AP, "er"), UEFI_DEVICE_ERROR);
-    assert_value(f, "A", NV | BS, "old");
+    uefi_assert_value(&f->client, "A", NV | BS, "old");
     assert_int_equal(SET("A", 0, ""), UEFI_DEVICE_ERROR);
-    assert_value(f, "A", NV | BS, "old");
+    uefi_assert_value(&f->client, "A", NV | BS, "old");
     assert_int_equal(SET("B", NV | BS, "x"), UEFI_DEVICE_ERROR);
     assert_int_equal(GET("B"), UEFI_NOT_FOUND);
     assert_int_equal(SET("V", BS, "volatile"), UEFI_SUCCESS);
     f->disk.fail = 0;
     assert_int_equal(SET("B", NV | BS, "x"), UEFI_SUCCESS);
-    assert_value(f, "B", NV | BS, "x");
+    uefi_assert_value(&f->client, "B", NV | BS, "x");
 }
 
 // ---- quotas ----
@@ -387,7 +367,7 @@ static void a_newer_version(void **state) {
     assert_string_equal(report.why, "it is of a newer version");
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, uefi_fixture_setup, uefi_fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -3,7 +3,7 @@
 // The variable services by the rules of the UEFI specification 2.10, section 8.2: one test per
 // rule, asked through messages as firmware asks.
 
-#include "tests/support/uefi_client.h"
+#include "tests/support/uefi_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,18 +21,6 @@
 static const struct uefi_guid error_guid = UEFI_GUID_HARDWARE_ERROR;
 static const struct uefi_guid other_guid = UEFI_GUID(7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7);
 
-static int setup(void **state) {
-    *state = calloc(1, sizeof(struct uefi_fixture));
-    uefi_fixture_start(*state, false);
-    return 0;
-}
-
-static int teardown(void **state) {
-    uefi_fixture_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static void leave_boot_services(struct uefi_fixture *f) {
     uefi_event(&f->client, &uefi_test_exit_boot_services);
 }
@@ -41,14 +29,6 @@ static void leave_boot_services(struct uefi_fixture *f) {
     uefi_set(&f->client, &uefi_test_guid, (name), (attributes), (text), strlen(text))
 #define GET(name) uefi_get(&f->client, &uefi_test_guid, (name), 1024)
 
-static void assert_value(struct uefi_fixture *f, const char *name, uint32_t attributes,
-                         const char *text) {
-    assert_int_equal(GET(name), UEFI_SUCCESS);
-    assert_int_equal(f->client.attributes, attributes);
-    assert_int_equal(f->client.size_bytes, strlen(text));
-    assert_memory_equal(f->client.value, text, strlen(text));
-}
-
 // ---- get and set ----
 
 static void set_then_get(void **state) {
@@ -56,9 +36,9 @@ static void set_then_get(void **state) {
 
     assert_int_equal(GET("A"), UEFI_NOT_FOUND);
     assert_int_equal(SET("A", NV | BS, "one"), UEFI_SUCCESS);
-    assert_value(f, "A", NV | BS, "one");
+    uefi_assert_value(&f->client, "A", NV | BS, "one");
     assert_int_equal(SET("A", NV | BS, "twelve"), UEFI_SUCCESS);
-    assert_value(f, "A", NV | BS, "twelve");
+    uefi_assert_value(&f->client, "A", NV | BS, "twelve");
     // name and namespace together make a variable; case counts
     assert_int_equal(GET("a"), UEFI_NOT_FOUND);
     assert_int_equal(uefi_get(&f->client, &other_guid, "A", 10), UEFI_NOT_FOUND);
@@ -118,7 +98,7 @@ static void attributes_never_change(void **state) {
     }
     assert_int_equal(SET("A", BS, "y"), UEFI_INVALID_PARAMETER);
     assert_int_equal(SET("A", NV | BS | RT, "y"), UEFI_INVALID_PARAMETER);
-    assert_value(f, "A", NV | BS, "x");
+    uefi_assert_value(&f->client, "A", NV | BS, "x");
 }
 
 static void deletes(void **state) {
@@ -143,14 +123,14 @@ static void appends(void **state) {
 
     assert_int_equal(SET("A", BS | AP, ""), UEFI_NOT_FOUND);
     assert_int_equal(SET("A", BS | AP, "ab"), UEFI_SUCCESS); // makes it
-    assert_value(f, "A", BS, "ab");
+    uefi_assert_value(&f->client, "A", BS, "ab");
     assert_int_equal(SET("A", BS | AP, "cd"), UEFI_SUCCESS);
-    assert_value(f, "A", BS, "abcd");
+    uefi_assert_value(&f->client, "A", BS, "abcd");
     assert_int_equal(SET("A", BS | AP, ""), UEFI_SUCCESS); // is no delete
-    assert_value(f, "A", BS, "abcd");
+    uefi_assert_value(&f->client, "A", BS, "abcd");
     assert_int_equal(uefi_set(&f->client, &uefi_test_guid, "A", BS | AP, large, sizeof(large)),
                      UEFI_OUT_OF_RESOURCES);
-    assert_value(f, "A", BS, "abcd");
+    uefi_assert_value(&f->client, "A", BS, "abcd");
     assert_int_equal(uefi_set(&f->client, &uefi_test_guid, "A", BS | AP, large, sizeof(large) - 4),
                      UEFI_SUCCESS);
     assert_int_equal(SET("A", BS | AP, "e"), UEFI_OUT_OF_RESOURCES);
@@ -166,8 +146,8 @@ static void boot_services_end(void **state) {
     assert_int_equal(SET("Volatile", BS | RT, "v"), UEFI_SUCCESS);
     leave_boot_services(f);
     assert_int_equal(GET("BootOnly"), UEFI_NOT_FOUND);
-    assert_value(f, "Both", NV | BS | RT, "r");
-    assert_value(f, "Volatile", BS | RT, "v");
+    uefi_assert_value(&f->client, "Both", NV | BS | RT, "r");
+    uefi_assert_value(&f->client, "Volatile", BS | RT, "v");
     // what is not visible cannot be made again, changed or deleted
     assert_int_equal(SET("BootOnly", NV | BS | RT, "x"), UEFI_INVALID_PARAMETER);
     assert_int_equal(SET("BootOnly", NV | BS, ""), UEFI_INVALID_PARAMETER);
@@ -182,14 +162,14 @@ static void boot_services_end(void **state) {
     assert_int_equal(SET("New", NV | BS | RT, "x"), UEFI_SUCCESS);
     assert_int_equal(SET("Both", NV | BS | RT, "new"), UEFI_SUCCESS);
     assert_int_equal(SET("Both", NV | BS | RT | AP, "er"), UEFI_SUCCESS);
-    assert_value(f, "Both", NV | BS | RT, "newer");
+    uefi_assert_value(&f->client, "Both", NV | BS | RT, "newer");
     assert_int_equal(SET("Both", 0, ""), UEFI_SUCCESS);
     // and no event brings boot services back
     uefi_event(&f->client, &uefi_test_end_of_dxe);
     uefi_event(&f->client, &uefi_test_ready_to_boot);
     assert_int_equal(GET("BootOnly"), UEFI_NOT_FOUND);
     assert_int_equal(uefi_engine_reset(&f->engine), 0);
-    assert_value(f, "BootOnly", NV | BS, "b");
+    uefi_assert_value(&f->client, "BootOnly", NV | BS, "b");
 }
 
 static void the_call_ends_boot_services_too(void **state) {
@@ -210,7 +190,7 @@ static void reset_clears_what_is_volatile(void **state) {
     assert_int_equal(SET("Lasting", NV | BS, "l"), UEFI_SUCCESS);
     assert_int_equal(uefi_engine_reset(&f->engine), 0);
     assert_int_equal(GET("Volatile"), UEFI_NOT_FOUND);
-    assert_value(f, "Lasting", NV | BS, "l");
+    uefi_assert_value(&f->client, "Lasting", NV | BS, "l");
     assert_int_equal(SET("Volatile", NV | BS, "other attributes"), UEFI_SUCCESS);
 }
 
@@ -332,7 +312,7 @@ static void authenticated_variables(void **state) {
     assert_int_equal(SET("P", all, "unsigned"), UEFI_SECURITY_VIOLATION);
     assert_int_equal(SET("P", all, "-"), UEFI_NOT_FOUND);
     assert_int_equal(SET("P", all, "+value"), UEFI_SUCCESS);
-    assert_value(f, "P", all, "value");
+    uefi_assert_value(&f->client, "P", all, "value");
     for (uint32_t a = 0; a < 0x80; a++) { // no way around the check, by any attributes
         assert_int_not_equal(SET("P", a, ""), UEFI_SUCCESS);
         assert_int_not_equal(SET("P", a, "plain"), UEFI_SUCCESS);
@@ -341,7 +321,7 @@ static void authenticated_variables(void **state) {
             assert_int_not_equal(SET("P", a, "-"), UEFI_SUCCESS);
         }
     }
-    assert_value(f, "P", all, "value");
+    uefi_assert_value(&f->client, "P", all, "value");
     assert_int_equal(SET("P", 0, ""), UEFI_SECURITY_VIOLATION);
     leave_boot_services(f);
     assert_int_equal(SET("P", all, ""), UEFI_SECURITY_VIOLATION);
@@ -356,7 +336,7 @@ static void signer_and_time_last(void **state) {
     assert_int_equal(SET("P", NV | BS | AT, "+value"), UEFI_SUCCESS);
     uefi_engine_free(&f->engine);
     uefi_fixture_start(f, true);
-    assert_value(f, "P", NV | BS | AT, "value");
+    uefi_assert_value(&f->client, "P", NV | BS | AT, "value");
     v = f->engine.store.first;
     while (v->value.size_bytes != 5) {
         v = v->next;
@@ -365,7 +345,7 @@ static void signer_and_time_last(void **state) {
     assert_int_equal(v->digest[0], 0xD1);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, uefi_fixture_setup, uefi_fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
