@@ -62,7 +62,7 @@ for ((start = 2; start <= ${UEFI_STARTS:-2}; start++)); do
 done
 if [ -n "$pcrs" ]; then
     now=$(pcr_4_and_7)
-    if [ "$pcrs" = "$now" ]; then
+    if [[ $now =~ ^[0-9A-F]{64}\ [0-9A-F]{64}\ *$ && $pcrs = "$now" ]]; then
         result pass same-pcrs "PCR 4 ${now:0:16}..."
     else
         result fail same-pcrs "first '$pcrs', then '$now'"
