@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # uefikeys from the command line: certificates and lists in each form, what is no key, the template
-# that the image carries, there and back through vmgstool.
+# that the image carries, signed updates, there and back through vmgstool.
 . "$(dirname "$0")/lib.sh" "${UEFIKEYS:-build/host/uefikeys}"
 
 vectors=$top/tests/vectors/uefi
@@ -67,6 +67,35 @@ says "cannot open"
 sed 's/"attr": 39/"attr": 7/' a.json >d.json
 status 1 "$tool" --json d.json -o c.json
 says "attr"
+
+# ---- signed updates ----------------------------------------------------------------------------------
+status 0 "$tool" --pk pk.der --kek kek.der --dbx "$vectors/dbx1.esl" -o e.json
+status 0 "$tool" --json e.json --update-dbx "$vectors/dbx-append.auth" -o f.json
+status 0 "$tool" --json e.json --dbx "$vectors/dbx2.esl" -o g.json
+[ "$(value dbx f.json)" = "$(value dbx g.json)" ] || fail "an update adds something else than its list"
+grep -A 4 '"name": "dbx"' f.json | grep -q '"time": "ea07' || fail "the update's time was not kept"
+status 0 "$tool" --json f.json --update-dbx "$vectors/dbx-append.auth" -o g.json
+cmp f.json g.json || fail "an update took effect twice"
+cp e.json h.json
+for what in "db $vectors/dbx-append.auth" "dbx $vectors/db-stranger.auth" "dbx $vectors/dbx1.auth" \
+    "dbx $vectors/dbx1.esl" "dbx pk.der" "kek $vectors/kek-kek.auth"; do
+    # shellcheck disable=SC2086 # two words
+    set -- $what
+    status 1 "$tool" --json e.json "--update-$1" "$2" -o h.json
+    says "no update of"
+    cmp -s e.json h.json || fail "--update-$1 $2: a file was written"
+done
+head -c 100 "$vectors/dbx-append.auth" >short.auth
+status 1 "$tool" --json e.json --update-dbx short.auth -o h.json
+status 1 "$tool" --kek kek.der --update-dbx "$vectors/dbx-append.auth" -o h.json
+says "there is no PK yet"
+status 2 "$tool" --json e.json --update-pk "$vectors/pk-next.auth" -o h.json
+# What is no key stays out.
+sed '0,/"variables": \[/s//&{"name": "Boot0001", "guid": "8be4df61-93ca-11d2-aa0d-00e098032b8c", "attr": 7, "data": "0102"},/' \
+    e.json >h.json
+status 0 "$tool" --json h.json -o i.json
+says "Boot0001 is no key: left out"
+cmp e.json i.json || fail "something else than keys was taken over"
 
 # ---- the image's template --------------------------------------------------------------------------
 if [ -f "$top/build/uefi/microsoft.json" ]; then
