@@ -95,6 +95,6 @@ uint64_t virtio_blk_describe(const struct disk_info *info, uint16_t queue_count,
     struct blk_config config;
     uint64_t features = describe(info, queue_count, &config);
 
-    memcpy(space, &config, sizeof(config));
+    memcpy(space, &config, VIRTIO_BLK_CONFIG_BYTES);
     return features;
 }

@@ -27,6 +27,8 @@ check() { # NAME FUNCTION: runs it, shows its output only when it complains
     fi
 }
 
+# The looks are those of Debian 12's clang-format: later ones set some macros and tables otherwise.
+FORMAT_VERSION=14
 format() {
     clang-format --dry-run --Werror "${c_files[@]}"
 }
@@ -81,7 +83,7 @@ tidy() {
 
 cpp_check() {
     cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
-        --suppress=missingIncludeSystem -I. "${sources[@]}"
+        --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -I. "${sources[@]}"
 }
 
 shell_syntax() {
@@ -92,7 +94,12 @@ shell_syntax() {
     return $bad
 }
 
-check format format
+version=$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
+if [ "$version" = "$FORMAT_VERSION" ]; then
+    check format format
+elif [ "${LINT:-format}" = format ]; then
+    echo "skip  format: this is clang-format $version, $FORMAT_VERSION decides"
+fi
 check spdx spdx
 check headers self_standing
 check size sizes

@@ -45,10 +45,12 @@ static int send_packet(int fd, const uint8_t *bytes, size_t size_bytes) {
 static int exchange(int fd, const struct vault_message *request, uint8_t *bytes,
                     struct vault_message *answer) {
     struct vault_message message = *request;
+    size_t size_bytes;
     int r;
 
     message.sequence = next_sequence();
-    r = send_packet(fd, bytes, vault_message_format(bytes, &message));
+    size_bytes = vault_message_format(bytes, &message);
+    r = send_packet(fd, bytes, size_bytes);
     for (unsigned i = 0; r == 0 && i < MAX_STALE_ANSWERS; i++) {
         ssize_t n = recv(fd, bytes, VAULT_MESSAGE_MAX_BYTES + 1, 0);
 

@@ -109,6 +109,7 @@ static void put_context_page(struct igvm_writer *writer, const struct manifest_r
 static void put_vp_contexts(const struct manifest *manifest, struct igvm_writer *writer,
                             const struct manifest_region *region) {
     struct igvm_vbs_vp_context_register list[VP_FORMATS_VBS_MAX];
+    uint32_t count;
 
     for (size_t i = 0; i < manifest->platform_count; i++) {
         const struct igvm_supported_platform *platform = &manifest->platforms[i];
@@ -122,8 +123,8 @@ static void put_vp_contexts(const struct manifest *manifest, struct igvm_writer 
             igvm_put_native_vp(writer, mask, region->vp.vp_index, &region->vp.registers);
             break;
         case IGVM_VP_FORMAT_VBS:
-            igvm_put_vbs_vp(writer, mask, region->vp.vp_index, list,
-                            vp_formats_vbs(&region->vp, list));
+            count = vp_formats_vbs(&region->vp, list);
+            igvm_put_vbs_vp(writer, mask, region->vp.vp_index, list, count);
             break;
         case IGVM_VP_FORMAT_VMSA:
             put_context_page(writer, region, mask, region->gpa);

@@ -212,7 +212,7 @@ static const char *set_registers(const struct igvm_vp *vp) {
         struct igvm_vbs_vp_context_register reg = igvm_vp_register(vp, i);
         struct hv_register_value value;
 
-        memcpy(&value, reg.value, sizeof(value));
+        memcpy(&value, reg.value, sizeof(reg.value));
         if (reg.vtl != VSM_PARAVISOR) {
             return "the VP context sets registers of another VTL than 2";
         }
