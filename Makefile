@@ -94,7 +94,6 @@ $(DEBIAN_STAMP): tools/build/debian-disk.sh $(shell find tools/build/debian-disk
 $(FIRMWARE_STAMP): tools/build/firmware.sh $(shell find firmware -type f) tools/build/fetch.sh | setup
 	$(Q)tools/build/firmware.sh
 	$(Q)touch $@
-$(B)/firmware/parapet.fd: $(FIRMWARE_STAMP)
 deps: $(DEPS_STAMP) $(KERNEL_STAMP) $(GUEST_STAMP) $(DEBIAN_STAMP) $(FIRMWARE_STAMP) ## fetch and build kernel, firmware, libraries and guests (cached)
 
 $(B)/gen/version.h: Makefile
@@ -152,7 +151,7 @@ $(B)/initrd.cpio: $(B)/vtl2/parapet userspace/initrd.list userspace/parapet.json
 $(B)/guest.cpio: $(GUEST_STAMP) $(wildcard tests/guest/*) | $(DEPS_STAMP)
 	$(call say,CPIO,$@)
 	$(Q)tests/guest/build.sh $@
-$(B)/parapet.igvm: igvm/parapet.image.json $(B)/host/igvmtool $(B)/bare/shim.bin $(B)/initrd.cpio $(B)/guest.cpio $(B)/firmware/parapet.fd $(KERNEL_STAMP) $(GUEST_STAMP)
+$(B)/parapet.igvm: igvm/parapet.image.json $(B)/host/igvmtool $(B)/bare/shim.bin $(B)/initrd.cpio $(B)/guest.cpio $(KERNEL_STAMP) $(GUEST_STAMP) $(FIRMWARE_STAMP)
 	$(call say,IGVM,$@)
 	$(Q)$(B)/host/igvmtool build $< -o $@
 
