@@ -21,7 +21,61 @@
 #include <Protocol/SmmVariable.h>
 
 /**
-  EFI_MM_COMMUNICATION2_PROTOCOL.Communicate().
+  Without the device there are no variables, so no Secure Boot and no boot order:
+  say so where an administrator sees it, also in a release build, and stop.
+
+  @param[in] Text  What is wrong, with its end of line.
+**/
+STATIC
+VOID
+Stop (
+  IN CONST CHAR8  *Text
+  )
+{
+  DEBUG ((DEBUG_ERROR, "%a", Text));
+  SerialPortInitialize ();
+  SerialPortWrite ((UINT8 *)Text, AsciiStrLen (Text));
+
+  //
+  // Interrupts stay off, so the processor sleeps instead of burning its host's
+  // time.
+  //
+  DisableInterrupts ();
+  while (TRUE) {
+    CpuSleep ();
+  }
+}
+
+/**
+  Put an error where the variable driver looks for the answer's status.  It goes
+  by that alone: without an answer it would take the one of its last call, a
+  success perhaps, or the EFI_NOT_FOUND for which image verification takes
+  Secure Boot to be absent.
+
+  @param[in, out] Header  The message, of at least MESSAGE_HEADER_SIZE and
+                          MessageLength bytes.
+**/
+STATIC
+VOID
+AnswerError (
+  IN OUT EFI_MM_COMMUNICATE_HEADER  *Header
+  )
+{
+  SMM_VARIABLE_COMMUNICATE_HEADER  *Variable;
+
+  if (CompareGuid (&Header->HeaderGuid, &gEfiSmmVariableProtocolGuid) &&
+      (Header->MessageLength >= OFFSET_OF (SMM_VARIABLE_COMMUNICATE_HEADER, Data)))
+  {
+    Variable               = (SMM_VARIABLE_COMMUNICATE_HEADER *)Header->Data;
+    Variable->ReturnStatus = EFI_DEVICE_ERROR;
+  }
+}
+
+/**
+  EFI_MM_COMMUNICATION2_PROTOCOL.Communicate().  On an error the variable
+  driver's messages also say so themselves.  Before ExitBootServices() it does
+  not return when the device has lost the variables: what is to be started then
+  is decided by them.
 
   @param[in]      This                The protocol.
   @param[in, out] CommBufferPhysical  The message's physical address; not used,
@@ -62,6 +116,7 @@ Communicate (
       *CommSize = UEFI_VARS_MAX_BUFFER_SIZE;
     }
 
+    AnswerError (Header);
     return EFI_BAD_BUFFER_SIZE;
   }
 
@@ -82,6 +137,13 @@ Communicate (
   }
 
   Status = TransportExchange (Header, Size);
+  if (EFI_ERROR (Status)) {
+    if (AtBoot && ((Status == EFI_DEVICE_ERROR) || (Status == EFI_TIMEOUT))) {
+      Stop ("\r\nParapet firmware: the UEFI variable device has failed. Stopped.\r\n");
+    }
+
+    AnswerError (Header);
+  }
 
   if (AtBoot) {
     gBS->RestoreTPL (OldTpl);
@@ -137,32 +199,6 @@ OnVirtualAddressChange (
   )
 {
   TransportConvertPointers ();
-}
-
-/**
-  Without the device there are no variables, so no Secure Boot and no boot order:
-  say so where an administrator sees it, also in a release build, and stop.
-
-  @param[in] Text  What is wrong, with its end of line.
-**/
-STATIC
-VOID
-Stop (
-  IN CONST CHAR8  *Text
-  )
-{
-  DEBUG ((DEBUG_ERROR, "%a", Text));
-  SerialPortInitialize ();
-  SerialPortWrite ((UINT8 *)Text, AsciiStrLen (Text));
-
-  //
-  // Interrupts stay off, so the processor sleeps instead of burning its host's
-  // time.
-  //
-  DisableInterrupts ();
-  while (TRUE) {
-    CpuSleep ();
-  }
 }
 
 /**
