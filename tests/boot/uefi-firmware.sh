@@ -45,19 +45,7 @@ make_initrd() { # OUT
     mkdir -p "$root"/{bin,proc,sys,dev}
     install -m 755 build/guest/busybox "$root/bin/busybox"
     find build/guest/lib -name efivarfs.ko -exec cp {} "$root/" \;
-    # Writes the CMOS shutdown byte and reads it back; Debian's cloud kernel has no /dev/port.
-    musl-gcc -static -Os -x c -o "$root/cmos" - <<'PROGRAM'
-#include <sys/io.h>
-int main(void) {
-    if (iopl(3) != 0) {
-        return 1;
-    }
-    outb(0x0f, 0x70);
-    outb(0xfe, 0x71);
-    outb(0x0f, 0x70);
-    return inb(0x71) == 0xfe ? 0 : 2;
-}
-PROGRAM
+    make_resume_asker "$root/cmos"
     cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
 export PATH=/bin

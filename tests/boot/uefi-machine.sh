@@ -3,7 +3,8 @@
 #
 # The machine that UEFI firmware finds and describes: from the reset vector to Debian's kernel on the
 # translated disk, its tables and devices, the ROM, VTL2's memory kept out of the memory map, and a
-# restart through the firmware with its variables kept.
+# restart through the firmware with its variables kept. The guest asks for that restart to be a resume
+# from S3, which would run code of its own as firmware: it is a start like the first, measured the same.
 # platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uki.sh"
@@ -17,6 +18,7 @@ root=$dir/initrd
 mkdir -p "$root"/{bin,dev,proc,sys}
 install -m 755 build/guest/busybox "$root/bin/busybox"
 find build/guest/lib -name efivarfs.ko -exec cp {} "$root/" \;
+make_resume_asker "$root/cmos"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
 export PATH=/bin
@@ -31,8 +33,10 @@ insmod /efivarfs.ko
 vars=/sys/firmware/efi/efivars own=1f6a2f0e-5d0e-4b44-9b0a-7d3b1c2f9a55
 mount -t efivarfs efivarfs $vars
 kept=$vars/ParapetKept-$own
+pcrs() { for pcr in 0 1 2 3 4 5 6 7; do cat /sys/class/tpm/tpm0/pcr-sha256/$pcr /sys/class/tpm/tpm0/pcr-sha384/$pcr | sha256sum | cut -c1-8; done | tr '\n' ' '; }
 if [ -e $kept ]; then
-    check variable-kept "$(tail -c +5 $kept)" second
+    check variable-kept "$(tail -c +5 $kept | cut -d: -f1)" second
+    check same-pcrs "$(pcrs)" "$(tail -c +5 $kept | cut -d: -f2)"
     poweroff -f
 fi
 check processors "$(nproc)" WANT_PROCESSORS
@@ -54,7 +58,9 @@ devmem 0xFFFFFFF0 32 0x12345678
 check rom-read-only "$(devmem 0xFFFFFFF0 32)" "$rom"
 check variable-page "$(grep -c '^fef10000-fef10fff : Reserved' /proc/iomem)" 1
 check memory-hole "$(sed -n 's/^10000000-\(1[0-9a-f]*\) : [Rr]eserved/\1/p' /proc/iomem)" "WANT_HOLE"
-printf '\007\0\0\0second' >$kept
+{ printf '\007\0\0\0second:'; pcrs; } >/kept
+cat /kept >$kept
+check asks-resume "$(/cmos && echo written)" written
 echo 'PT restarts'
 reboot -f
 INIT
@@ -90,8 +96,13 @@ results_until() {
 results_until '^PT restarts' || give_up first-start 'the firmware did not bring the kernel up'
 step_start=$EPOCHREALTIME
 wait_vtl2 'the guest restarts' || give_up restart 'the machine does not restart'
-wait_console '^PT pass variable-kept' || give_up restart 'the kernel did not come back'
+results_until '^PT (pass|fail) same-pcrs' || give_up restart 'the kernel did not come back'
 result pass restart 'through the firmware'
+read -r _ word name detail <<<"$line"
+result "$word" "$name" "$detail"
+# A firmware that goes wrong on its way to a resume resets the machine once more.
+restarts=$(grep -c 'the guest restarts' "$dir/vtl2.log")
+if [ "$restarts" = 1 ]; then result pass one-restart; else result fail one-restart "$restarts restarts"; fi
 if wait_exit "$TIMEOUT" && [ "$qemu_status" = 0 ]; then
     result pass power-off
 else

@@ -36,3 +36,20 @@ make_fat() {
     mmd -i "$1" ::/EFI ::/EFI/BOOT
     mcopy -i "$1" "$2" ::/EFI/BOOT/BOOTX64.EFI
 }
+
+# make_resume_asker OUT: a program that tells firmware by the CMOS shutdown byte to resume from S3 at the
+# next reset, and reads it back. Debian's cloud kernel has no /dev/port.
+make_resume_asker() {
+    musl-gcc -static -Os -x c -o "$1" - <<'PROGRAM'
+#include <sys/io.h>
+int main(void) {
+    if (iopl(3) != 0) {
+        return 1;
+    }
+    outb(0x0f, 0x70);
+    outb(0xfe, 0x71);
+    outb(0x0f, 0x70);
+    return inb(0x71) == 0xfe ? 0 : 2;
+}
+PROGRAM
+}
