@@ -4,9 +4,13 @@
 # Secure Boot's keys under attack by the guest's root, through the real kernel and firmware: deletes
 # and writes without a signature, with another's, and again; and updates that are signed right. The
 # keys are those of tests/vectors/uefi, so that there are signatures for them; nothing of the disk is
-# signed by them, so Secure Boot is not enforced.
+# signed by them, so Secure Boot is not enforced. Then the process that keeps them is killed: under the
+# guest, which goes on without, and under its firmware, which stops. The next start has another one
+# with what was taken.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uefi.sh"
+. "$(dirname "$0")/variant.sh"
 
 vectors=$top/tests/vectors/uefi
 EFIVARS=/sys/firmware/efi/efivars
@@ -54,6 +58,7 @@ if ! "$top/build/host/uefikeys" --pk "$vectors/pk.esl" --kek "$vectors/kek.esl" 
     give_up start 'no guest state with these keys'
 fi
 config_more+='"secure_boot": {"enabled": false}, '
+variant_image shell
 start_uefi
 guest_login
 guest_do "$FREE" || true
@@ -77,13 +82,48 @@ write_key signed-dbx "dbx-$SECURITY" dbx1 "^taken $(size_of dbx1.esl)"
 write_key append "dbx-$SECURITY" append "^taken size $((4 + 76 + 28 + 2 * 48))"
 write_key next-pk "PK-$GLOBAL" pk-next "^taken $(size_of pk2.esl)"
 
-# What was taken is there after a reset, what was refused is not.
+# The process dies under the guest: every call fails, at once, and nothing else does. There is no other
+# one before the guest's next start, which could not know what phase the guest is in.
+services() { shell 'ps | grep -c "[u]efi-vars --"' || true; }
+kill_service() {
+    shell 'kill -KILL "$(ps | sed -n "s/^ *\([0-9]*\) .*[u]efi-vars --.*/\1/p" | head -n 1)"' || true
+}
+killed='worker uefi-vars died of signal 9'
+vtl2_is_well before-kill
+shell_ready || give_up shell 'no shell in VTL2'
+# The last answer was a success, and must not count as the next one.
+guest_says read-before "^$(($(stat -c %s "$vectors/pk2.esl") + 4))\$" "cat $EFIVARS/PK-$GLOBAL | wc -c"
+kill_service
+wait_vtl2 "$killed" 10 || give_up kill 'the process was not killed'
+guest_says read-without 'Input/output error' "cat $EFIVARS/PK-$GLOBAL"
+write_key write-without "db-$SECURITY" db-later 'Input/output error'
+guest_says runs-without '^running 4096$' 'echo $(systemctl is-system-running) $(dd if=/dev/vda bs=4096 count=1 iflag=direct status=none | wc -c)'
+services
+if wait_vtl2 'the variable service is lost' 10 && [ "$shell_output" = $'0\n' ]; then
+    result pass told "$(grep -o 'the variable service is lost.*' "$dir/vtl2.log" | head -n 1)"
+else
+    result fail told "no word in the log, or another process: $shell_output"
+fi
+
+# The next start has another one. It dies too, and the firmware starts nothing that it cannot judge.
 guest_do 'systemctl reboot' || true
+wait_vtl2 'a new process keeps the restarted guest' || give_up new-process 'no new process'
+kill_service
+if wait_output 'the UEFI variable device has failed. Stopped' && ! wait_output 'GRUB|Linux|login' 5; then
+    result pass firmware-stops
+else
+    result fail firmware-stops
+fi
+
+# What was taken is there after a reset, what was refused is not.
+shell 'parapet ctl reset' || true
 guest_login after-reboot
+services
+if [ "$shell_output" = $'1\n' ]; then result pass service-again; else result fail service-again "$shell_output processes"; fi
 guest_says lasting "$(size_of pk2.esl) $(size_of dbx1.esl)" "stat -c 'size %s' $EFIVARS/PK-$GLOBAL $EFIVARS/db-$SECURITY | tr '\\n' ' '"
 guest_says still-user-mode '^ *0 *$' "od -An -tu1 -j4 $EFIVARS/SetupMode-$GLOBAL"
 guest_ends poweroff 'systemctl poweroff'
-vtl2_is_well
+vtl2_is_well vtl2-well "$killed" 2
 if "$top/build/host/vmgstool" uefi-vars list "$dir/state.img" >"$dir/list.log" 2>&1 && grep -q ' PK  .*1 signatures' "$dir/list.log"; then
     result pass exported "$(wc -l <"$dir/list.log") variables"
 else

@@ -4,6 +4,7 @@
 # One bit of the shim, of GRUB or of the kernel has changed since it was signed, there is no signature
 # at all, or a good one that dbx revokes: whoever would have started it refuses, in its own words, and
 # nothing that comes later is reached. Each is a new machine: no boot entry, the template's keys.
+# platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uefi.sh"
 
