@@ -53,6 +53,15 @@ static bool next_piece(const struct guest_memory *gm, uint64_t start, uint64_t w
     return false;
 }
 
+uint64_t guest_memory_low_end(const struct guest_memory *gm) {
+    uint64_t end = 0;
+
+    for (uint32_t i = 0; i < gm->region_count && gm->regions[i].gpa.start == end; i++) {
+        end = gm->regions[i].gpa.end;
+    }
+    return end;
+}
+
 bool guest_memory_is_ram(const struct guest_memory *gm, gpa_t start, uint64_t size_bytes) {
     uint64_t at = start.value;
     uint64_t end;

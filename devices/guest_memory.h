@@ -32,6 +32,9 @@ int guest_memory_add(struct guest_memory *gm, struct gpa_range range, uint8_t *h
 /// Whether all of [start, start + size) is RAM (it may cross adjacent regions).
 bool guest_memory_is_ram(const struct guest_memory *gm, gpa_t start, uint64_t size_bytes);
 
+/// End of the RAM that starts at 0, at most 4 GiB (where it goes on behind the PCI hole).
+uint64_t guest_memory_low_end(const struct guest_memory *gm);
+
 /// Copy out of and into guest memory; all or nothing. -EFAULT when any byte is not RAM.
 int guest_read(const struct guest_memory *gm, gpa_t from, void *to, size_t size_bytes);
 int guest_write(const struct guest_memory *gm, gpa_t to, const void *from, size_t size_bytes);

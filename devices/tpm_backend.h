@@ -21,8 +21,9 @@ typedef void (*tpm_done_fn)(void *owner, int64_t result);
 /// All three may be called on any thread, with the device's lock held.
 struct tpm_backend_ops {
     /// Runs one command at a locality; response overwrites buffer (TPM_BUFFER_BYTES), which belongs
-    /// to the backend until done. -EBUSY when one is running, -EIO when the processor is gone,
-    /// -EINVAL when the size is 0 or above the buffer's; done is not called then.
+    /// to the backend until done. A short command may be over at once: the response's size, done is
+    /// not called then. Nor with -EBUSY when one is running, -EIO when the processor is gone,
+    /// -EINVAL when the size is 0 or above the buffer's.
     int (*submit)(struct tpm_backend *b, uint8_t locality, uint8_t *buffer, size_t command_bytes,
                   tpm_done_fn done, void *owner);
     /// TPM2 cancel: the running command ends early (its done still comes). Nothing when none runs.

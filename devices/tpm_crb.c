@@ -4,20 +4,16 @@
 // 6.5.3. Registers are decoded as aligned 32-bit words; an access of any size or alignment becomes
 // up to three of them with byte masks. No register read has a side effect.
 //
-// The data buffer is the device's own memory. Once a command has been started the guest can no
-// longer change it, and the backend gets a private copy; its answer comes back on the backend's
-// loop. What was aborted (seize, relinquish, reset) is told from what is awaited by a generation
-// number, so that a late answer is dropped. A backend that is gone gives TPM_RC_FAILURE responses.
+// The data buffer in the page is the device's own memory. What becomes of a command is in
+// tpm_crb_command.c.
 
-#include "devices/tpm_crb.h"
+#include "devices/tpm_crb_internal.h"
 
 #include "igvm/base/bytes.h"
 #include "igvm/base/log.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define AREA "tpm-crb"
 
 // Registers, PTP 1.05 table "CRB interface": offsets in each locality's page.
 #define LOC_STATE    0x00u
@@ -30,9 +26,9 @@
 #define CTRL_CANCEL  0x48u
 #define CTRL_START   0x4Cu
 #define CMD_SIZE     0x58u
-#define CMD_ADDR     0x5Cu // low half; the high half at 0x60 is zero
+#define CMD_ADDR     0x5Cu // low half; the high half follows
 #define RSP_SIZE     0x64u
-#define RSP_ADDR     0x68u // low half; the high half at 0x6C is zero
+#define RSP_ADDR     0x68u // low half; the high half follows
 // Everything else below the data buffer reads as zero: CTRL_EXT (0x38, nothing to clear),
 // INT_ENABLE and INT_STS (0x50, 0x54, no interrupts), reserved words.
 
@@ -54,16 +50,6 @@
 #define INTF_ID_LOW_VALUE  (1u | 1u << 4 | 1u << 8 | 3u << 11 | 1u << 14 | 1u << 17 | 1u << 19)
 #define INTF_ID_HIGH_VALUE 0x00011414u
 
-// TPM 2.0 library, part 2.
-#define TPM_HEADER_BYTES    10u
-#define TPM_ST_RSP_COMMAND  0x00C4u
-#define TPM_ST_NO_SESSIONS  0x8001u
-#define TPM_ST_SESSIONS     0x8002u
-#define TPM_RC_BAD_TAG      0x01Eu
-#define TPM_RC_FAILURE      0x101u
-#define TPM_RC_COMMAND_SIZE 0x142u
-#define TPM_RC_CANCELED     0x909u
-
 // Locality 4 belongs to the chipset's dynamic launch; software never reaches it.
 #define SOFTWARE_LOCALITIES 4u
 
@@ -75,6 +61,7 @@ static const struct state_field tpm_crb_fields[] = {
     STATE_SCALAR(5, struct tpm_crb_state, cancel, U8, PUBLIC, 0, 1),
     // Commands carry authorisation values.
     STATE_BYTE_ARRAY(6, struct tpm_crb_state, data, TPM_CRB_DATA_BYTES, SECRET),
+    STATE_SCALAR(7, struct tpm_crb_state, from_ram, U8, PUBLIC, 0, 1),
 };
 
 static const struct state_table tpm_crb_table = {
@@ -84,133 +71,6 @@ static const struct state_table tpm_crb_table = {
     .struct_bytes = sizeof(struct tpm_crb_state),
     .fields = tpm_crb_fields,
 };
-
-// ---- commands
-// ------------------------------------------------------------------------------------
-
-static void clear_data(struct tpm_crb *crb) {
-    memset(crb->state.data, 0, sizeof(crb->state.data));
-}
-
-/// Ends the execution with a response of ours: a header and nothing else.
-static void complete_with(struct tpm_crb *crb, uint32_t rc) {
-    // TPM 2.0 part 3, section 5.2: an unknown tag is answered in TPM 1.2's form.
-    uint32_t tag = rc == TPM_RC_BAD_TAG ? TPM_ST_RSP_COMMAND : TPM_ST_NO_SESSIONS;
-
-    clear_data(crb);
-    store_le16(crb->state.data, __builtin_bswap16((uint16_t)tag));
-    store_le32(crb->state.data + 2, __builtin_bswap32(TPM_HEADER_BYTES));
-    store_le32(crb->state.data + 6, __builtin_bswap32(rc));
-    crb->state.phase = TPM_CRB_COMPLETION;
-    crb->failures++;
-}
-
-/// Ends the execution with the backend's response in the private buffer, if it is one.
-static void complete_from_buffer(struct tpm_crb *crb, int64_t result) {
-    if (result < (int64_t)TPM_HEADER_BYTES || result > (int64_t)TPM_CRB_DATA_BYTES ||
-        load_be32(crb->buffer + 2) != (uint32_t)result) {
-        LOG_LIMITED(LOG_ERROR, AREA, "no usable answer from the TPM (%lld)", (long long)result);
-        complete_with(crb, TPM_RC_FAILURE);
-        return;
-    }
-    clear_data(crb); // the command's tail is not part of the response
-    memcpy(crb->state.data, crb->buffer, (size_t)result);
-    crb->state.phase = TPM_CRB_COMPLETION;
-}
-
-static void command_done(void *owner, int64_t result);
-
-/// Gives the command in the data buffer to the backend, or answers it here. In phase EXECUTION,
-/// where the guest cannot write the data buffer: what is checked is what is copied.
-static void execute(struct tpm_crb *crb) {
-    uint32_t tag = (uint32_t)crb->state.data[0] << 8 | crb->state.data[1];
-    uint32_t size_bytes = load_be32(crb->state.data + 2);
-    int r;
-
-    if (tag != TPM_ST_NO_SESSIONS && tag != TPM_ST_SESSIONS) {
-        complete_with(crb, TPM_RC_BAD_TAG);
-        return;
-    }
-    if (size_bytes < TPM_HEADER_BYTES || size_bytes > TPM_CRB_DATA_BYTES) {
-        complete_with(crb, TPM_RC_COMMAND_SIZE);
-        return;
-    }
-    if (crb->in_flight) {
-        return; // an aborted command still runs: command_done() comes back here
-    }
-    if (crb->backend == NULL) {
-        complete_with(crb, TPM_RC_FAILURE);
-        return;
-    }
-    memcpy(crb->buffer, crb->state.data, size_bytes);
-    r = crb->backend->ops->submit(crb->backend, crb->state.active_locality, crb->buffer, size_bytes,
-                                  command_done, crb);
-    if (r != 0) {
-        LOG_LIMITED(LOG_ERROR, AREA, "the TPM takes no command: %s", strerror(-r));
-        complete_with(crb, TPM_RC_FAILURE);
-        return;
-    }
-    crb->in_flight = true;
-    crb->in_flight_generation = crb->generation;
-    crb->commands++;
-}
-
-static void command_done(void *owner, int64_t result) {
-    struct tpm_crb *crb = owner;
-    device_reset_done_fn paused = NULL;
-    void *ctx = NULL;
-
-    pthread_mutex_lock(&crb->device.lock);
-    crb->in_flight = false;
-    if (crb->state.phase == TPM_CRB_EXECUTION) {
-        if (crb->in_flight_generation == crb->generation) {
-            complete_from_buffer(crb, result);
-        } else {
-            execute(crb);
-        }
-    }
-    // Auth values and secrets are not kept longer than needed; the buffer is ours again.
-    if (!crb->in_flight) {
-        memset(crb->buffer, 0, sizeof(crb->buffer));
-        paused = crb->pause_done;
-        ctx = crb->pause_ctx;
-        crb->pause_done = NULL;
-    }
-    pthread_mutex_unlock(&crb->device.lock);
-    if (paused) {
-        paused(ctx);
-    }
-}
-
-static void cancel_in_flight(struct tpm_crb *crb) {
-    if (crb->in_flight) {
-        crb->backend->ops->cancel(crb->backend);
-    }
-}
-
-/// What CTRL_CANCEL asks for: the backend ends the command early, or we do when it still waits for
-/// an aborted one to end.
-static void cancel(struct tpm_crb *crb) {
-    if (!crb->state.cancel || crb->state.phase != TPM_CRB_EXECUTION) {
-        return;
-    }
-    if (crb->in_flight_generation == crb->generation) {
-        cancel_in_flight(crb);
-    } else {
-        complete_with(crb, TPM_RC_CANCELED);
-    }
-}
-
-/// To Idle from anywhere; a running command is cancelled and its answer will be dropped.
-static void go_idle(struct tpm_crb *crb) {
-    if (crb->state.phase == TPM_CRB_EXECUTION) {
-        crb->generation++;
-        cancel_in_flight(crb);
-    }
-    crb->state.phase = TPM_CRB_IDLE;
-    crb->state.cancel = 0;
-    clear_data(crb);
-}
 
 // ---- localities (PTP 1.05 section 6.5.3.4)
 // -------------------------------------------------------
@@ -227,7 +87,7 @@ static void relinquish(struct tpm_crb *crb, uint8_t locality) {
     if (crb->state.active_locality != locality) {
         return;
     }
-    go_idle(crb);
+    tpm_crb_go_idle(crb);
     crb->state.active_locality = TPM_CRB_NO_LOCALITY;
     for (int next = SOFTWARE_LOCALITIES - 1; next >= 0; next--) {
         if (crb->state.requests & (1u << next)) {
@@ -245,7 +105,7 @@ static void seize(struct tpm_crb *crb, uint8_t locality) {
             return; // only a higher locality may
         }
         crb->state.seized |= (uint8_t)(1u << active);
-        go_idle(crb);
+        tpm_crb_go_idle(crb);
     }
     grant(crb, locality);
 }
@@ -285,11 +145,11 @@ static void write_ctrl_req(struct tpm_crb *crb, uint32_t value) {
     if (value == CTRL_REQ_READY) {
         // A second command without going idle in between is allowed: the stricter reading of
         // CapCRBIdleBypass = 0 would only lose commands.
-        clear_data(crb);
+        tpm_crb_forget(crb);
         crb->state.cancel = 0;
         crb->state.phase = TPM_CRB_READY;
     } else if (value == CTRL_REQ_IDLE) {
-        go_idle(crb);
+        tpm_crb_go_idle(crb);
     }
 }
 
@@ -309,13 +169,12 @@ static void write_register(struct tpm_crb *crb, uint8_t locality, uint32_t off, 
     case CTRL_CANCEL:
         if (mask & 1u) {
             crb->state.cancel = value & 1u;
-            cancel(crb);
+            tpm_crb_cancel(crb);
         }
         break;
     case CTRL_START:
-        if ((value & 1u) && crb->state.phase == TPM_CRB_RECEPTION) {
-            crb->state.phase = TPM_CRB_EXECUTION;
-            execute(crb);
+        if (value & 1u) {
+            tpm_crb_start(crb);
         }
         break;
     default: // read-only or reserved
@@ -334,11 +193,16 @@ static void write_data(struct tpm_crb *crb, uint8_t locality, uint32_t off, uint
         return;
     }
     if (crb->state.phase == TPM_CRB_COMPLETION) {
-        clear_data(crb); // nothing of the response becomes part of the next command
+        tpm_crb_forget(crb); // nothing of the response becomes part of the next command
         crb->state.cancel = 0;
     }
     store_le32(to, (load_le32(to) & ~mask) | value);
     crb->state.phase = TPM_CRB_RECEPTION;
+}
+
+static uint64_t buffer_gpa(const struct tpm_crb *crb, uint8_t locality) {
+    return crb->memory ? crb->ram_gpa.value
+                       : TPM_CRB_GPA + locality * TPM_CRB_LOCALITY_BYTES + TPM_CRB_DATA_OFF;
 }
 
 /// The word at off (a multiple of 4) of a locality's page. Status is shown to every locality, the
@@ -375,9 +239,29 @@ static uint32_t read_word(const struct tpm_crb *crb, uint8_t locality, uint32_t 
         return TPM_CRB_DATA_BYTES;
     case CMD_ADDR:
     case RSP_ADDR:
-        return (uint32_t)(TPM_CRB_GPA + locality * TPM_CRB_LOCALITY_BYTES + TPM_CRB_DATA_OFF);
+        return (uint32_t)(buffer_gpa(crb, locality) & UINT32_MAX);
+    case CMD_ADDR + 4:
+    case RSP_ADDR + 4:
+        return (uint32_t)(buffer_gpa(crb, locality) >> 32);
     default:
         return 0;
+    }
+}
+
+/// The data first: who reads from START that the command has ended finds its response.
+void tpm_crb_publish(struct tpm_crb *crb) {
+    if (crb->page == NULL) {
+        return;
+    }
+    if (crb->state.active_locality == 0) {
+        memcpy(crb->page + TPM_CRB_DATA_OFF, crb->state.data, TPM_CRB_DATA_BYTES);
+    } else {
+        memset(crb->page + TPM_CRB_DATA_OFF, 0xFF, TPM_CRB_DATA_BYTES);
+    }
+    for (uint32_t off = 0; off < TPM_CRB_DATA_OFF; off += 4) {
+        uint32_t *word = __builtin_assume_aligned(crb->page + off, sizeof(*word));
+
+        __atomic_store_n(word, read_word(crb, 0, off), __ATOMIC_RELEASE);
     }
 }
 
@@ -409,7 +293,9 @@ static enum bus_result access_mmio(void *self, struct bus_access *access) {
             result |= (uint64_t)(read_word(crb, locality, off) >> in_word & ones) << in_access;
         }
     }
-    if (!access->is_write) {
+    if (access->is_write) {
+        tpm_crb_publish(crb);
+    } else {
         access->value = result;
     }
     return BUS_OK;
@@ -443,8 +329,10 @@ static void reset(void *self, device_reset_done_fn done, void *ctx) {
     int r = -EIO;
 
     crb->generation++;
-    cancel_in_flight(crb);
+    tpm_crb_cancel_in_flight(crb);
+    tpm_crb_forget(crb);
     state_reset(&tpm_crb_table, &crb->state);
+    tpm_crb_publish(crb);
     if (crb->backend != NULL) {
         crb->reset_done = done;
         crb->reset_ctx = ctx;
@@ -478,11 +366,15 @@ static int after_load(void *self) {
     if (s->active_locality == TPM_CRB_NO_LOCALITY && (s->phase != TPM_CRB_IDLE || s->requests)) {
         return -EINVAL;
     }
+    if (s->from_ram && crb->memory == NULL) {
+        return -EINVAL;
+    }
     if (s->phase == TPM_CRB_EXECUTION) {
         // Never saved after a pause. In a blob of other origin nobody knows whether the command
         // ran: running it again could extend a PCR twice.
-        complete_with(crb, TPM_RC_FAILURE);
+        tpm_crb_complete_with(crb, TPM_RC_FAILURE);
     }
+    tpm_crb_publish(crb);
     return 0;
 }
 
@@ -493,9 +385,18 @@ static const struct device_ops tpm_crb_ops = {
     .pause = pause_device,
 };
 
-int tpm_crb_init(struct tpm_crb *crb, struct tpm_backend *backend, struct bus *mmio) {
+int tpm_crb_init(struct tpm_crb *crb, const struct tpm_crb_config *config, struct bus *mmio) {
+    if (config->memory && (!is_aligned(config->ram_gpa.value, PAGE_SIZE_4K) ||
+                           !guest_memory_is_ram(config->memory, config->ram_gpa, PAGE_SIZE_4K))) {
+        return -EINVAL;
+    }
     memset(crb, 0, sizeof(*crb));
-    crb->backend = backend;
+    crb->backend = config->backend;
+    crb->memory = config->memory;
+    crb->ram_gpa = config->ram_gpa;
+    crb->page = config->page;
+    state_reset(&tpm_crb_table, &crb->state);
+    tpm_crb_publish(crb);
     device_init(&crb->device, "tpm-crb", &tpm_crb_ops, crb, &crb->state);
     return bus_add(mmio, &(struct bus_region){
                              .start = TPM_CRB_GPA,

@@ -4,10 +4,16 @@
 // 6.5.3, five localities of 4 KiB each at 0xFED40000. No interrupts: the guest polls. ACPI
 // announces it by a TPM2 table with start method 7 and control area TPM_CRB_CONTROL_GPA, and by a
 // device MSFT0101 whose memory resource is the whole range.
+//
+// An access of the guest costs an exit, and a command through the page some forty. Two things spare
+// most of them: a page of the guest's RAM for commands and responses, which the address registers
+// name (EDK II writes into the page all the same: a command that was not written there stands in
+// RAM); and memory that the guest reads at locality 0's page in place of asking us.
 #pragma once
 
 #include "devices/bus.h"
 #include "devices/device.h"
+#include "devices/guest_memory.h"
 #include "devices/tpm_backend.h"
 
 #define TPM_CRB_GPA            0xFED40000ull
@@ -36,6 +42,7 @@ struct tpm_crb_state {
     uint8_t requests;        ///< bit per locality that waits for access
     uint8_t seized;          ///< bit per locality: beenSeized
     uint8_t cancel;          ///< what CTRL_CANCEL reads back, 0 or 1
+    uint8_t from_ram;        ///< 1: the command came from the guest's RAM, its response goes there
     uint8_t data[TPM_CRB_DATA_BYTES];
 };
 
@@ -44,6 +51,9 @@ struct tpm_crb {
 
     // glue
     struct tpm_backend *backend;
+    const struct guest_memory *memory; ///< NULL: no buffer in RAM
+    gpa_t ram_gpa;
+    uint8_t *page;                 ///< NULL: every read comes to us
     bool in_flight;                ///< the backend owns buffer
     uint32_t generation;           ///< counts aborted commands and resets
     uint32_t in_flight_generation; ///< generation the command in flight belongs to
@@ -58,7 +68,18 @@ struct tpm_crb {
     struct tpm_crb_state state;
 };
 
-/// Sets the device up and adds its region to the MMIO bus. The backend outlives the device; NULL is
-/// allowed and gives a TPM that answers every command with TPM_RC_FAILURE. bus_add()'s errors. The
-/// caller registers crb->device with the machine.
-int tpm_crb_init(struct tpm_crb *crb, struct tpm_backend *backend, struct bus *mmio);
+struct tpm_crb_config {
+    /// Outlives the device; NULL gives a TPM that answers every command with TPM_RC_FAILURE.
+    struct tpm_backend *backend;
+    /// The guest's memory, of which the 4 KiB at ram_gpa are for commands and responses: nobody
+    /// else's, and told to the guest as reserved. NULL: it writes them into the device's pages.
+    const struct guest_memory *memory;
+    gpa_t ram_gpa;
+    /// 4 KiB, page aligned, that the caller shows the guest read-only at TPM_CRB_GPA; they outlive
+    /// the device. NULL: it reads through the bus.
+    uint8_t *page;
+};
+
+/// Sets the device up and adds its region to the MMIO bus. -EINVAL when ram_gpa is no page of RAM,
+/// and bus_add()'s errors. The caller registers crb->device with the machine.
+int tpm_crb_init(struct tpm_crb *crb, const struct tpm_crb_config *config, struct bus *mmio);

@@ -54,18 +54,14 @@ bool linux_loader_digest_is(const uint8_t *bytes, size_t size_bytes,
     return memcmp(found, digest, LINUX_LOADER_DIGEST_BYTES) == 0; // both are public
 }
 
-/// End of the RAM that starts at 0, at most 4 GiB.
-static uint64_t low_ram_end(const struct guest_memory *gm) {
-    uint64_t end = 0;
-
-    for (uint32_t i = 0; i < gm->region_count && gm->regions[i].gpa.start == end; i++) {
-        end = gm->regions[i].gpa.end;
-    }
-    return end;
+/// End of what the guest may use of the RAM that starts at 0.
+static uint64_t low_ram_end(const struct linux_payload *payload, const struct guest_memory *gm) {
+    return guest_memory_low_end(gm) - payload->reserved_bytes;
 }
 
-static uint32_t build_e820(const struct guest_memory *gm, struct linux_e820_entry *out) {
-    uint64_t low_end = low_ram_end(gm);
+static uint32_t build_e820(const struct linux_payload *payload, const struct guest_memory *gm,
+                           struct linux_e820_entry *out) {
+    uint64_t low_end = low_ram_end(payload, gm);
     uint32_t count = 0;
 
     out[count++] = (struct linux_e820_entry){0, LOW_RAM_END_GPA, LINUX_E820_RAM};
@@ -74,10 +70,14 @@ static uint32_t build_e820(const struct guest_memory *gm, struct linux_e820_entr
     out[count++] =
         (struct linux_e820_entry){ACPI_GPA, HIGH_RAM_GPA - ACPI_GPA, LINUX_E820_RESERVED};
     out[count++] = (struct linux_e820_entry){HIGH_RAM_GPA, low_end - HIGH_RAM_GPA, LINUX_E820_RAM};
+    if (payload->reserved_bytes > 0) {
+        out[count++] =
+            (struct linux_e820_entry){low_end, payload->reserved_bytes, LINUX_E820_RESERVED};
+    }
     for (uint32_t i = 0; i < gm->region_count; i++) {
         struct gpa_range range = gm->regions[i].gpa;
 
-        if (range.start >= low_end) {
+        if (range.start >= guest_memory_low_end(gm)) {
             out[count++] =
                 (struct linux_e820_entry){range.start, gpa_range_bytes(range), LINUX_E820_RAM};
         }
@@ -135,7 +135,7 @@ static void set_registers(struct vp_registers *r, uint64_t entry_gpa) {
 /// The initrd goes to the end of low RAM, as far as this kernel can reach it.
 static int place_initrd(const struct linux_payload *payload, const struct guest_memory *gm,
                         const struct bzimage_info *image, uint64_t kernel_end, uint64_t *out) {
-    uint64_t end = low_ram_end(gm);
+    uint64_t end = low_ram_end(payload, gm);
 
     if (payload->initrd == NULL) {
         *out = 0;
@@ -156,12 +156,12 @@ static int place_initrd(const struct linux_payload *payload, const struct guest_
 
 static int write_params(const struct linux_payload *payload, const struct guest_memory *gm,
                         struct linux_params_spec *spec, const char **why) {
-    struct linux_e820_entry e820[GUEST_MEMORY_MAX_REGIONS + 4];
+    struct linux_e820_entry e820[GUEST_MEMORY_MAX_REGIONS + 5];
     struct linux_boot_params params;
     int result;
 
     spec->e820 = e820;
-    spec->e820_count = build_e820(gm, e820);
+    spec->e820_count = build_e820(payload, gm, e820);
     spec->cmdline_gpa = CMDLINE_GPA;
     spec->cmdline_bytes = (uint32_t)strlen(payload->command_line);
     spec->rsdp_gpa = payload->rsdp_gpa;
@@ -192,7 +192,8 @@ int linux_loader_load(const struct linux_payload *payload, const struct guest_me
         *why = "the kernel's sizes overflow";
         return result;
     }
-    if (run_end > low_ram_end(gm) || strlen(payload->command_line) >= CMDLINE_BYTES) {
+    if (guest_memory_low_end(gm) < payload->reserved_bytes || run_end > low_ram_end(payload, gm) ||
+        strlen(payload->command_line) >= CMDLINE_BYTES) {
         *why = "the guest's memory is too small for its kernel";
         return -ENOSPC;
     }

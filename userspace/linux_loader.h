@@ -21,7 +21,8 @@ struct linux_payload {
     uint8_t *initrd; ///< NULL: none
     size_t initrd_bytes;
     const char *command_line;
-    uint64_t rsdp_gpa; ///< 0: none
+    uint64_t rsdp_gpa;       ///< 0: none
+    uint64_t reserved_bytes; ///< of the end of low RAM, whole pages: a device's, not the guest's
 };
 
 /// SHA-384 of bytes equals digest.

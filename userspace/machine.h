@@ -126,7 +126,8 @@ struct machine {
     struct disk *disk_backends[CONFIG_MAX_DISKS];
     char disk_names[CONFIG_MAX_DISKS][2][MACHINE_NAME_BYTES]; ///< virtio device, PCI function
     struct tpm_crb tpm;
-    int vtpm_fd; ///< until vtpm takes it over
+    uint8_t *tpm_page; ///< what the guest reads of it without an exit, NULL: nothing
+    int vtpm_fd;       ///< until vtpm takes it over
     struct vtpm_client vtpm;
     bool has_console, has_rng, has_tpm;
     // With firmware only.
@@ -213,6 +214,8 @@ void machine_remove_devices(struct machine *machine);
 int machine_map_firmware(struct machine *machine);
 int machine_add_firmware(struct machine *machine);
 void machine_remove_firmware(struct machine *machine);
+/// The TPM's part of the guest's RAM, the end of what starts at 0; empty without a TPM.
+struct gpa_range machine_tpm_ram(const struct machine *machine);
 /// PCI's window below 4 GiB, and what the ACPI tables say.
 struct gpa_range machine_pci_window(const struct machine *machine);
 struct acpi_config machine_acpi_config(const struct machine *machine);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define COM1_PORT    0x3f8u
@@ -238,14 +239,50 @@ static int add_disk(struct machine *machine, uint32_t index) {
     return 0;
 }
 
+struct gpa_range machine_tpm_ram(const struct machine *machine) {
+    uint64_t end = guest_memory_low_end(&machine->memory);
+    bool there = machine->config.tpm_enabled && end >= PAGE_SIZE_2M;
+
+    return (struct gpa_range){there ? end - PAGE_SIZE_4K : end, end};
+}
+
+/// Memory that the guest reads in place of the TPM's registers. Where its addresses are the
+/// machine's own there is none at the TPM's: it has to ask.
+static int map_tpm_page(struct machine *machine) {
+    struct gpa_range range = {TPM_CRB_GPA, TPM_CRB_GPA + TPM_CRB_LOCALITY_BYTES};
+    void *page;
+
+    if (machine->ops->gpa_is_physical) {
+        return 0;
+    }
+    page = mmap(NULL, TPM_CRB_LOCALITY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                -1, 0);
+    if (page == MAP_FAILED) {
+        return -errno;
+    }
+    machine->tpm_page = page;
+    return machine->ops->map(machine->partition, range, page, true);
+}
+
 static int add_tpm(struct machine *machine) {
+    struct gpa_range ram = machine_tpm_ram(machine);
+    struct tpm_crb_config config = {.backend = &machine->vtpm.backend};
     int result;
 
     if (!machine->config.tpm_enabled) {
         return 0;
     }
     vtpm_client_init(&machine->vtpm, machine->loops[0], machine->vtpm_fd);
-    result = tpm_crb_init(&machine->tpm, &machine->vtpm.backend, machine->mmio);
+    result = map_tpm_page(machine);
+    if (result < 0) {
+        return result;
+    }
+    config.page = machine->tpm_page;
+    if (gpa_range_bytes(ram) > 0) {
+        config.memory = &machine->memory;
+        config.ram_gpa = gpa(ram.start);
+    }
+    result = tpm_crb_init(&machine->tpm, &config, machine->mmio);
     if (result == 0) {
         machine->has_tpm = true;
         machine_add(machine, &machine->tpm.device);

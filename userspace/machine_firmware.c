@@ -27,7 +27,7 @@
 #define E820_ENTRY_BYTES 20u
 #define E820_RAM         1u
 #define E820_RESERVED    2u
-#define E820_MAX_ENTRIES (2u * GUEST_MEMORY_MAX_REGIONS)
+#define E820_MAX_ENTRIES (2u * GUEST_MEMORY_MAX_REGIONS + 1)
 
 #define MAX_BOOT_ORDER_BYTES (CONFIG_MAX_DISKS * 48u)
 
@@ -74,20 +74,25 @@ static size_t put_e820(uint8_t *out, size_t count, struct gpa_range range, uint3
     return count + 1;
 }
 
-/// RAM as it is, pieces that touch as one; what lies between two pieces below 4 GiB is not the
-/// guest's, and firmware that takes low memory for one piece must hear of it.
+/// RAM as it is, pieces that touch as one, without the TPM's; what lies between two pieces below
+/// 4 GiB is not the guest's, and firmware that takes low memory for one piece must hear of it.
 static int add_e820(struct machine *machine) {
     uint8_t bytes[E820_MAX_ENTRIES * E820_ENTRY_BYTES];
     const struct guest_memory *gm = &machine->memory;
+    const struct gpa_range tpm = machine_tpm_ram(machine);
     size_t count = 0;
 
     for (uint32_t i = 0; i < gm->region_count; i++) {
-        struct gpa_range range = gm->regions[i].gpa;
+        struct gpa_range range = gm->regions[i].gpa, ram;
 
         while (i + 1 < gm->region_count && gm->regions[i + 1].gpa.start == range.end) {
             range.end = gm->regions[++i].gpa.end;
         }
-        count = put_e820(bytes, count, range, E820_RAM);
+        ram = (struct gpa_range){range.start, range.end == tpm.end ? tpm.start : range.end};
+        count = put_e820(bytes, count, ram, E820_RAM);
+        if (ram.end < range.end) {
+            count = put_e820(bytes, count, tpm, E820_RESERVED);
+        }
         if (i + 1 < gm->region_count && gm->regions[i + 1].gpa.start < GUEST_RAM_LOW_END_GPA) {
             struct gpa_range gap = {range.end, gm->regions[i + 1].gpa.start};
 

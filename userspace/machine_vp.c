@@ -163,6 +163,7 @@ static int load_guest(struct machine *machine, struct vp_registers *registers) {
         return result;
     }
     machine->payload.rsdp_gpa = rsdp.value;
+    machine->payload.reserved_bytes = gpa_range_bytes(machine_tpm_ram(machine));
     result = linux_loader_load(&machine->payload, &machine->memory, registers, &why);
     if (result < 0) {
         log_write(LOG_ERROR, "guest", "its kernel cannot be loaded: %s", why);

@@ -71,6 +71,7 @@ static const struct sandbox_rule rules[] = {
     SANDBOX_ALLOW(SYS_accept4),
     SANDBOX_ALLOW(SYS_sendto),
     SANDBOX_ALLOW(SYS_recvfrom),
+    SANDBOX_ALLOW(SYS_poll), // for the vTPM's answer
     SANDBOX_ALLOW(SYS_sendmsg),
     SANDBOX_ALLOW(SYS_recvmsg),
     SANDBOX_ALLOW(SYS_setsockopt),

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: MIT
 //
 // The VM worker's end of the vTPM (vtpm_client.h). The backend's functions may be called on any
-// thread and only note what is wanted; step() on the loop does it: one read is always pending, one
-// write at a time. Owners are called back from step() alone, without the lock.
+// thread and note what is wanted; step() on the loop does it: a read is pending while something is
+// awaited, one write at a time. Owners are called back from step() alone, without the lock.
+//
+// Most commands take less time than a way through the loop and back. So submit() says its command
+// itself and waits a moment for the answer, and only then leaves the rest to the loop.
 
 #include "userspace/vtpm_client.h"
 
 #include "igvm/base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define AREA "vtpm-client"
+
+/// What a VP may be kept from its guest: drivers look for the end of a command every millisecond.
+#define DIRECT_WAIT_MS 2
 
 static struct vtpm_client *client_of(struct tpm_backend *b) {
     return (struct vtpm_client *)((char *)b - offsetof(struct vtpm_client, backend));
@@ -68,14 +76,10 @@ static bool take_answer(struct vtpm_client *c, const struct vtpm_message *m) {
     return true;
 }
 
-static void step(void *self);
-
-static void read_done(struct loop_io *io, int64_t result) {
-    struct vtpm_client *c = io->owner;
+/// What a read of incoming gave. With the lock held.
+static void take_packet(struct vtpm_client *c, int64_t result) {
     struct vtpm_message message;
 
-    c->reading = false;
-    pthread_mutex_lock(&c->lock);
     if (c->dead) {
         // too late
     } else if (result <= 0) {
@@ -84,8 +88,18 @@ static void read_done(struct loop_io *io, int64_t result) {
                !take_answer(c, &message)) {
         die(c, "it does not keep to the protocol");
     }
-    pthread_mutex_unlock(&c->lock);
     explicit_bzero(c->incoming, sizeof(c->incoming));
+}
+
+static void step(void *self);
+
+static void read_done(struct loop_io *io, int64_t result) {
+    struct vtpm_client *c = io->owner;
+
+    pthread_mutex_lock(&c->lock);
+    c->reading = false;
+    take_packet(c, result);
+    pthread_mutex_unlock(&c->lock);
     step(c);
 }
 
@@ -95,13 +109,13 @@ static void read_done(struct loop_io *io, int64_t result) {
 static void write_done(struct loop_io *io, int64_t result) {
     struct vtpm_client *c = io->owner;
 
+    pthread_mutex_lock(&c->lock);
     c->writing = false;
     if (result != (int64_t)c->write_iov.iov_len) {
-        pthread_mutex_lock(&c->lock);
         die(c, result < 0 ? strerror((int)-result) : "a message was cut");
-        pthread_mutex_unlock(&c->lock);
     }
     explicit_bzero(c->outgoing, sizeof(c->outgoing));
+    pthread_mutex_unlock(&c->lock);
     step(c);
 }
 
@@ -120,37 +134,31 @@ static size_t next_message(struct vtpm_client *c) {
         m.payload = c->buffer;
         m.payload_bytes = c->command_bytes;
         c->command.unsent = false;
-        loop_timer_arm(c->loop, &c->command_timer, loop_now_ns(c->loop) + VTPM_COMMAND_MAX_NS);
     } else if (c->power.unsent) {
         m.op = VTPM_POWER_CYCLE;
         m.sequence = c->power.sequence;
         c->power.unsent = false;
-        loop_timer_arm(c->loop, &c->power_timer, loop_now_ns(c->loop) + VTPM_POWER_CYCLE_MAX_NS);
     } else {
         return 0;
     }
     return vtpm_message_format(c->outgoing, &m);
 }
 
-/// Keeps one read and, when there is something to say, one write under way. With the lock held.
-static void start_io(struct vtpm_client *c) {
-    size_t size_bytes;
+static bool is_awaited(const struct vtpm_pending *p) {
+    return p->active && !p->finished;
+}
 
-    if (!c->reading) {
-        c->reading = true;
-        c->read_iov = (struct iovec){.iov_base = c->incoming, .iov_len = sizeof(c->incoming)};
-        c->read_io = (struct loop_io){.op = LOOP_READ,
-                                      .fd = c->fd,
-                                      .iov = &c->read_iov,
-                                      .iov_count = 1,
-                                      .complete = read_done,
-                                      .owner = c};
-        loop_submit(c->loop, &c->read_io);
+/// The clock of an answer runs from its question. With the lock held.
+static void watch(struct vtpm_client *c, const struct vtpm_pending *p, struct loop_timer *timer,
+                  uint64_t limit_ns) {
+    if (is_awaited(p) && !p->unsent && !timer->armed) {
+        loop_timer_arm(c->loop, timer, loop_now_ns(c->loop) + limit_ns);
     }
-    if (c->writing) {
-        return;
-    }
-    size_bytes = next_message(c);
+}
+
+static void start_write(struct vtpm_client *c) {
+    size_t size_bytes = c->writing ? 0 : next_message(c);
+
     if (size_bytes != 0) {
         c->writing = true;
         c->write_iov = (struct iovec){.iov_base = c->outgoing, .iov_len = size_bytes};
@@ -162,6 +170,27 @@ static void start_io(struct vtpm_client *c) {
                                        .owner = c};
         loop_submit(c->loop, &c->write_io);
     }
+}
+
+/// Keeps a read under way while something is awaited and, when there is something to say, one
+/// write. With the lock held.
+static void start_io(struct vtpm_client *c) {
+    bool awaits = !c->ready || is_awaited(&c->command) || is_awaited(&c->power);
+
+    if (awaits && !c->reading) {
+        c->reading = true;
+        c->read_iov = (struct iovec){.iov_base = c->incoming, .iov_len = sizeof(c->incoming)};
+        c->read_io = (struct loop_io){.op = LOOP_READ,
+                                      .fd = c->fd,
+                                      .iov = &c->read_iov,
+                                      .iov_count = 1,
+                                      .complete = read_done,
+                                      .owner = c};
+        loop_submit(c->loop, &c->read_io);
+    }
+    start_write(c);
+    watch(c, &c->command, &c->command_timer, VTPM_COMMAND_MAX_NS);
+    watch(c, &c->power, &c->power_timer, VTPM_POWER_CYCLE_MAX_NS);
 }
 
 // ---- the loop's side
@@ -278,6 +307,37 @@ static int begin(struct vtpm_client *c, struct vtpm_pending *p, tpm_done_fn done
     return 0;
 }
 
+/// Sends the command and waits a moment for its answer, when nothing else is going on. With the
+/// lock held. Whatever does not succeed here is the loop's.
+static void try_directly(struct vtpm_client *c) {
+    struct vtpm_message m = {.op = VTPM_COMMAND,
+                             .sequence = c->command.sequence,
+                             .locality = c->locality,
+                             .payload = c->buffer,
+                             .payload_bytes = c->command_bytes};
+    struct pollfd answer = {.fd = c->fd, .events = POLLIN};
+    uint8_t out[VTPM_MESSAGE_MAX_BYTES];
+    size_t size_bytes;
+    ssize_t n;
+
+    if (c->dead || !c->ready || c->reading || c->writing || c->power.active) {
+        return;
+    }
+    size_bytes = vtpm_message_format(out, &m);
+    n = send(c->fd, out, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    explicit_bzero(out, size_bytes); // authorisation values
+    if (n != (ssize_t)size_bytes) {
+        return;
+    }
+    c->command.unsent = false;
+    if (poll(&answer, 1, DIRECT_WAIT_MS) == 1) {
+        n = recv(c->fd, c->incoming, sizeof(c->incoming), MSG_DONTWAIT);
+        if (n >= 0 || errno != EAGAIN) {
+            take_packet(c, n < 0 ? -errno : n);
+        }
+    }
+}
+
 static int submit(struct tpm_backend *b, uint8_t locality, uint8_t *buffer, size_t command_bytes,
                   tpm_done_fn done, void *owner) {
     struct vtpm_client *c = client_of(b);
@@ -292,7 +352,14 @@ static int submit(struct tpm_backend *b, uint8_t locality, uint8_t *buffer, size
         c->locality = locality;
         c->buffer = buffer;
         c->command_bytes = command_bytes;
-        loop_post(c->loop, &c->task);
+        try_directly(c);
+        if (c->command.finished && c->command.result > 0) {
+            r = (int)c->command.result;
+            c->command.active = false;
+            c->buffer = NULL;
+        } else {
+            loop_post(c->loop, &c->task);
+        }
     }
     pthread_mutex_unlock(&c->lock);
     return r;
@@ -358,7 +425,14 @@ void vtpm_client_attach(struct vtpm_client *c, int fd) {
 bool vtpm_client_is_dead(struct vtpm_client *c) {
     bool dead;
 
+    uint8_t byte;
+
     pthread_mutex_lock(&c->lock);
+    // Without a read under way nobody has noticed yet.
+    if (!c->dead && !c->reading && recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0) {
+        die(c, "its socket is closed");
+        loop_post(c->loop, &c->task);
+    }
     dead = c->dead && c->attach_fd < 0;
     pthread_mutex_unlock(&c->lock);
     return dead;

@@ -43,9 +43,10 @@ struct vtpm_client {
     void (*closed)(void *ctx);
     void *closed_ctx;
 
-    // the loop's thread alone
     int fd; ///< owned; -1 when there is none
     bool reading, writing;
+
+    // the loop's thread alone, but for incoming, which is the reader's
     struct loop_io read_io, write_io;
     struct iovec read_iov, write_iov;
     struct loop_timer power_timer, command_timer;

@@ -73,16 +73,16 @@ nest() {
     wait_console '^PT ask' 20
 }
 
-# peer_in_nest NAME VPS TESTS: QEMU's guest in the nest, its value NAME in $peer_value. That guest's
-# timers stop now and then under emulation; then the nest is started anew, three times at most, and
-# the value is 0.
+# peer_in_nest NAME VPS TESTS [COMMAND]: QEMU's guest in the nest, its value NAME in $peer_value.
+# COMMAND is one of nest-init (qemu). That guest's timers stop now and then under emulation; then the
+# nest is started anew, three times at most, and the value is 0.
 peer_in_nest() {
-    local attempt
+    local attempt command=${4:-qemu}
     peer_value=0
     for attempt in 1 2 3; do
         qemu_runs || start_nest
-        send "qemu $2 $3"
-        if wait_console '^PT end qemu' "${PEER_SECONDS:-60}" && wait_console '^PT ask' 20; then
+        send "$command $2 $3"
+        if wait_console "^PT end $command" "${PEER_SECONDS:-60}" && wait_console '^PT ask' 20; then
             peer_value=$(value_of "$1")
             return 0
         fi

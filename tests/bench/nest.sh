@@ -29,10 +29,12 @@ install -m 755 "$top/tests/bench/nest-init" "$stage/init"
 install -m 644 "$kernel" "$stage/guest/vmlinuz"
 install -m 644 "$initrd" "$stage/guest/initrd"
 
-# The peer. Its libraries keep their paths, so that nothing needs to be told where they are.
+# The peer and its TPM. Their libraries keep their paths, so that nothing needs to be told where they are.
 qemu=$(command -v qemu-system-x86_64)
+swtpm=$(command -v swtpm)
 install -m 755 "$qemu" "$stage/bin/qemu"
-ldd "$qemu" | awk '$2 == "=>" {print $3} $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
+install -m 755 "$swtpm" "$stage/bin/swtpm"
+ldd "$qemu" "$swtpm" | awk '$2 == "=>" {print $3} NF == 2 && $1 ~ /^\// {print $1}' | sort -u | while read -r library; do
     mkdir -p "$stage$(dirname "$library")"
     cp -L "$library" "$stage$library"
 done

@@ -57,7 +57,8 @@ check rom-there "$([ $rom != 0xFFFFFFFF ] && [ $rom != 0x00000000 ] && echo yes)
 devmem 0xFFFFFFF0 32 0x12345678
 check rom-read-only "$(devmem 0xFFFFFFF0 32)" "$rom"
 check variable-page "$(grep -c '^fef10000-fef10fff : Reserved' /proc/iomem)" 1
-check memory-hole "$(sed -n 's/^10000000-\(1[0-9a-f]*\) : [Rr]eserved/\1/p' /proc/iomem)" "WANT_HOLE"
+check memory-hole "$(sed -n 's/^[0-9a-f]*-\(1[0-9a-f]*\) : [Rr]eserved/\1/p' /proc/iomem)" "WANT_HOLE"
+check tpm-ram "$(grep -ci "^$(printf %08x "$(devmem 0xFED4005C 32)")-[0-9a-f]* : Reserved" /proc/iomem)" 1
 { printf '\007\0\0\0second:'; pcrs; } >/kept
 cat /kept >$kept
 check asks-resume "$(/cmos && echo written)" written

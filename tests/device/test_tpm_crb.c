@@ -125,12 +125,14 @@ struct fixture {
 
 static int setup(void **state) {
     struct fixture *f = calloc(1, sizeof(*f));
+    struct tpm_crb_config config = {0};
 
     f->m = fake_machine_new();
     f->tpm.backend.ops = &fake_tpm_ops;
     f->tpm.loop = &f->m->fl.loop;
     f->tpm.power_task = (struct loop_task){.fn = power_task, .self = &f->tpm};
-    assert_int_equal(tpm_crb_init(&f->crb, &f->tpm.backend, f->m->mmio), 0);
+    config.backend = &f->tpm.backend;
+    assert_int_equal(tpm_crb_init(&f->crb, &config, f->m->mmio), 0);
     *state = f;
     return 0;
 }

@@ -2,9 +2,10 @@
 //
 // Fuzzes devices/tpm_crb.c: register accesses, backend answers at any time and of any kind, resets,
 // saves and loads, in any order. A command always ends: the execution phase implies that the
-// backend works on something.
+// backend works on something. What the guest reads without an exit is what it would be told.
 
 #include "devices/tpm_crb.h"
+#include "igvm/base/bytes.h"
 #include "igvm/base/check.h"
 #include "tests/support/fake_machine.h"
 
@@ -14,10 +15,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define RAM_GPA UINT64_C(0x10000)
+
+static _Alignas(PAGE_SIZE_4K) uint8_t ram[PAGE_SIZE_4K], page[PAGE_SIZE_4K];
+
 struct fuzz_tpm {
     struct tpm_backend backend;
     bool running;
     bool gone;
+    int16_t at_once; ///< above 0: submit() has the answer, of this size
     uint8_t *buffer;
     tpm_done_fn done, power_done;
     void *owner, *power_owner;
@@ -31,6 +37,11 @@ static int submit(struct tpm_backend *b, uint8_t locality, uint8_t *buffer, size
     CHECK(command_bytes >= 10 && command_bytes <= TPM_CRB_DATA_BYTES);
     if (tpm->gone) {
         return -EIO;
+    }
+    if (tpm->at_once > 0) {
+        buffer[4] = (uint8_t)(tpm->at_once >> 8);
+        buffer[5] = (uint8_t)tpm->at_once;
+        return tpm->at_once;
     }
     memset(buffer + command_bytes, 0xEE, TPM_BUFFER_BYTES - command_bytes); // all of it is ours now
     tpm->running = true;
@@ -75,6 +86,16 @@ static void answer(struct fuzz_tpm *tpm, struct fuzz_input *in) {
     tpm->done(tpm->owner, result);
 }
 
+/// The page at locality 0 against the bus.
+static void check_page(struct bus *mmio) {
+    for (uint32_t off = 0; off < TPM_CRB_DATA_OFF + 16; off += 8) {
+        struct bus_access access = {.offset = TPM_CRB_GPA + off, .size = 8};
+
+        CHECK(bus_dispatch(mmio, &access));
+        CHECK(access.value == load_le64(page + off));
+    }
+}
+
 static void reset_done(void *ctx) {
     ++*(unsigned *)ctx;
 }
@@ -95,14 +116,14 @@ static void reset(struct tpm_crb *crb, struct fuzz_tpm *tpm, struct fuzz_input *
     CHECK(crb->state.phase == TPM_CRB_IDLE && crb->state.active_locality == TPM_CRB_NO_LOCALITY);
 }
 
-static void save_and_load(struct tpm_crb *crb, struct fuzz_input *in) {
+static void save_and_load(struct tpm_crb *crb, struct fuzz_tpm *tpm, struct fuzz_input *in) {
     size_t size;
     uint8_t *blob = fake_save(&crb->device, &size);
     size_t at = fuzz_u16(in) % size;
 
     blob[at] ^= fuzz_u8(in);
     if (fake_load(&crb->device, blob, size) != 0) {
-        state_reset(crb->device.ops->state, &crb->state); // a refused load ends in a reset
+        reset(crb, tpm, in); // as a refused load ends
     }
     free(blob);
 }
@@ -111,17 +132,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct bus *mmio;
     static struct tpm_crb crb;
     static struct fuzz_tpm tpm;
+    static struct guest_memory memory;
     struct fuzz_input in = {.bytes = data, .left = size};
 
     if (mmio == NULL) {
+        struct tpm_crb_config config = {
+            .backend = &tpm.backend, .memory = &memory, .ram_gpa = gpa(RAM_GPA), .page = page};
+
+        CHECK(guest_memory_add(&memory, (struct gpa_range){RAM_GPA, RAM_GPA + PAGE_SIZE_4K}, ram) ==
+              0);
         mmio = bus_new("mmio", UINT64_C(1) << 40);
         CHECK(mmio != NULL);
         tpm.backend.ops = &ops;
-        CHECK(tpm_crb_init(&crb, &tpm.backend, mmio) == 0);
+        CHECK(tpm_crb_init(&crb, &config, mmio) == 0);
     }
     tpm = (struct fuzz_tpm){.backend = tpm.backend};
     crb.in_flight = false;
     state_reset(crb.device.ops->state, &crb.state);
+    CHECK(crb.device.ops->after_load(&crb) == 0);
     while (in.left > 0) {
         uint8_t what = fuzz_u8(&in);
         struct bus_access access = {.size = (uint8_t)(1u << (what & 3)), .is_write = what >> 2 & 1};
@@ -134,10 +162,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             reset(&crb, &tpm, &in);
             break;
         case 2:
-            save_and_load(&crb, &in);
+            save_and_load(&crb, &tpm, &in);
             break;
         case 3:
             tpm.gone = what & 1;
+            tpm.at_once = what & 2 ? (int16_t)fuzz_u16(&in) : 0;
+            break;
+        case 5: // into the buffer in RAM, at any time
+            memcpy(ram, what & 1 ? (const uint8_t[]){0x80, 1, 0, 0, 0, 12} : in.bytes,
+                   in.left < 6 && !(what & 1) ? in.left : 6);
             break;
         case 4: // a whole small command
             for (unsigned i = 0; i < 12; i++) {
@@ -158,6 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         CHECK(crb.state.phase != TPM_CRB_EXECUTION || tpm.running);
         CHECK(crb.in_flight == tpm.running);
         CHECK(crb.state.phase == TPM_CRB_IDLE || crb.state.active_locality < 4);
+        check_page(mmio);
     }
     return 0;
 }

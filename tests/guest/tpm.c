@@ -78,6 +78,25 @@ static void check_create_primary(int fd) {
     check(code == 0, "tpm-flush", "handle 0x%x, code 0x%lx", handle, code);
 }
 
+/// Commands go through RAM that the memory map reserves, not through the device's page: a line
+/// "START-END : MSFT0101:00" below PCI's window.
+static void check_buffer(void) {
+    FILE *file = fopen("/proc/iomem", "re");
+    unsigned long long start = 0, found = 0;
+    char line[160];
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "%llx-", &start) == 1 && strstr(line, "MSFT0101") &&
+            start < 0xC0000000ull) {
+            found = start;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    check(found != 0, "tpm-buffer", "in RAM at 0x%llx", found);
+}
+
 int cmd_tpm(int argc, char **argv) {
     (void)argc;
     (void)argv;
@@ -90,6 +109,7 @@ int cmd_tpm(int argc, char **argv) {
     if (fd < 0) {
         return 1;
     }
+    check_buffer();
     // The kernel's driver has started it: a second Startup answers "initialize".
     tpm_begin(&c, TPM_ST_NO_SESSIONS, TPM_CC_STARTUP);
     tpm_put(&c, 2, 0);

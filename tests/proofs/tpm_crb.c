@@ -40,6 +40,7 @@ static void proof_store(uint8_t *to, size_t size_bytes) {
 #define memset                proof_memset
 #define memcpy                proof_memcpy
 #include "devices/tpm_crb.c" // for its static functions
+#include "devices/tpm_crb_command.c"
 
 uint64_t nondet_u64(void);
 uint8_t nondet_u8(void);
@@ -66,11 +67,33 @@ int bus_add(struct bus *bus, const struct bus_region *region) {
 void state_reset(const struct state_table *table, void *object) {
     (void)table, (void)object;
 }
+// The buffer in RAM: tpm_crb_command.c reads and writes what tpm_crb_init() has looked at.
+static struct guest_memory memory;
+int guest_read(const struct guest_memory *gm, gpa_t from, void *to, size_t size_bytes) {
+    __CPROVER_assert(gm == &memory && from.value % 4096 == 0 && size_bytes <= 4096, "in the page");
+    __CPROVER_assert(__CPROVER_w_ok(to, size_bytes), "room for it");
+    return 0;
+}
+int guest_write(const struct guest_memory *gm, gpa_t to, const void *from, size_t size_bytes) {
+    __CPROVER_assert(gm == &memory && to.value % 4096 == 0 && size_bytes <= 4096, "in the page");
+    __CPROVER_assert(__CPROVER_r_ok(from, size_bytes), "so much is there");
+    return 0;
+}
+int guest_zero(const struct guest_memory *gm, gpa_t to, size_t size_bytes) {
+    __CPROVER_assert(gm == &memory && to.value % 4096 == 0 && size_bytes <= 4096, "in the page");
+    return 0;
+}
+bool guest_memory_is_ram(const struct guest_memory *gm, gpa_t start, uint64_t size_bytes) {
+    (void)gm, (void)start, (void)size_bytes;
+    return true;
+}
 static int any_submit(struct tpm_backend *b, uint8_t locality, uint8_t *buffer, size_t bytes,
                       tpm_done_fn done, void *owner) {
     (void)b, (void)buffer, (void)done, (void)owner;
     __CPROVER_assert(locality < 4 && bytes >= 10 && bytes <= TPM_CRB_DATA_BYTES, "a sane command");
-    return nondet_bool() ? 0 : -EIO;
+    int result = nondet_int(); // refused, under way, or over
+    __CPROVER_assume(result > -4096);
+    return result;
 }
 static void any_cancel(struct tpm_backend *b) {
     (void)b;
@@ -84,6 +107,7 @@ static void assume_valid(const struct tpm_crb *crb) {
                      (crb->state.active_locality == TPM_CRB_NO_LOCALITY &&
                       crb->state.phase == TPM_CRB_IDLE && crb->state.requests == 0));
     __CPROVER_assume(crb->state.phase != TPM_CRB_EXECUTION || crb->in_flight);
+    __CPROVER_assume(crb->state.from_ram == 0 || crb->memory == &memory);
 }
 
 int main(void) {
@@ -96,6 +120,9 @@ int main(void) {
 
     __CPROVER_havoc_object(&crb);
     crb.backend = &backend;
+    crb.memory = nondet_bool() ? &memory : NULL;
+    crb.ram_gpa.value &= ~UINT64_C(4095);
+    crb.page = NULL; // a memcpy of constant size and a loop over constant offsets
     assume_valid(&crb);
     __CPROVER_assume(access.offset <= TPM_CRB_BYTES - access.size); // the bus's promise
     __CPROVER_assert(access_mmio(&crb, &access) == BUS_OK, "answered");
@@ -108,5 +135,6 @@ int main(void) {
                      "locality and phase agree");
     __CPROVER_assert(crb.state.phase != TPM_CRB_EXECUTION || crb.in_flight,
                      "a command always ends");
+    __CPROVER_assert(crb.state.from_ram == 0 || crb.memory == &memory, "RAM only where it is");
     return 0;
 }

@@ -104,6 +104,18 @@ static void test_load(void **state) {
         assert_int_equal(entry[0], (pd * 512 + 511) << 21 | 0x83);
         assert_true(pd_gpa + 4096 <= r.rsi || pd_gpa >= r.rsi + 4096);
     }
+    // The end of low RAM, a device's: reserved, and nothing of the guest's stands there.
+    p.reserved_bytes = 8192;
+    assert_int_equal(linux_loader_load(&p, &gm, &r, &why), 0);
+    assert_int_equal(guest_read(&gm, gpa(r.rsi), &params, sizeof(params)), 0);
+    assert_int_equal(params.e820_entries, 5);
+    assert_int_equal(params.e820_table[3].addr + params.e820_table[3].size_bytes, 64 * MIB - 8192);
+    assert_int_equal(params.e820_table[4].addr, 64 * MIB - 8192);
+    assert_int_equal(params.e820_table[4].size_bytes, 8192);
+    assert_int_equal(params.e820_table[4].type, LINUX_E820_RESERVED);
+    assert_true(params.hdr.ramdisk_image + sizeof(initrd) <= 64 * MIB - 8192);
+    p.reserved_bytes = 64 * MIB + 4096;
+    assert_int_equal(linux_loader_load(&p, &gm, &r, &why), -ENOSPC);
     guest_ram_free(&ram);
 }
 

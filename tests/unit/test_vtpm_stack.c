@@ -106,7 +106,9 @@ static void test_stack(void **state) {
     snprintf(f->path, sizeof(f->path), "/tmp/parapet-vtpm-stack-%d", (int)getpid());
     f->m = fake_machine_new();
     vtpm_client_init(&f->client, &f->loop.base, spawn(f));
-    assert_int_equal(tpm_crb_init(&f->crb, &f->client.backend, f->m->mmio), 0);
+    assert_int_equal(
+        tpm_crb_init(&f->crb, &(struct tpm_crb_config){.backend = &f->client.backend}, f->m->mmio),
+        0);
 
     reset(f);
     assert_int_equal(run(f, tpm_startup(0)), 0);
