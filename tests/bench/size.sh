@@ -19,6 +19,7 @@ part() { # NAME FILE GOAL NOTE
 part shim build/bare/shim.bin - 'boot shim'
 part vtl2-kernel build/kernel/bzImage '<=3145728 value' "VTL2's Linux"
 part vtl2-initrd build/initrd.cpio - "VTL2's user space"
+part firmware build/firmware/parapet.fd - "the guest's UEFI firmware"
 part guest-kernel build/guest/vmlinuz - "Debian's kernel: the guest's, in this image"
 part guest-initrd build/guest.cpio - "the guest's initramfs, in this image"
 row size-image bytes "$(bytes_of "$IMAGE")" "$sum" '<=1.02' 'whole file; reference: the sum of its parts'
