@@ -43,6 +43,19 @@ static void lock_now(void **state) {
     assert_int_equal(SET("A", NV | BS, "y"), UEFI_SUCCESS);
 }
 
+/// What comes after EndOfDxe, an option ROM or a loader, adds no rules, though nobody said LOCK.
+static void no_rules_after_end_of_dxe(void **state) {
+    struct uefi_fixture *f = *state;
+
+    assert_int_equal(ADD(.name = "A", .max_bytes = 2), UEFI_SUCCESS);
+    end_of_dxe(f);
+    assert_int_equal(ADD(.name = "B", .lock = UEFI_POLICY_LOCK_NOW), UEFI_WRITE_PROTECTED);
+    assert_int_equal(SET("B", NV | BS, "free"), UEFI_SUCCESS);
+    assert_int_equal(SET("A", NV | BS, "123"), UEFI_INVALID_PARAMETER);
+    assert_int_equal(uefi_engine_reset(&f->engine), 0);
+    assert_int_equal(ADD(.name = "B", .max_bytes = 2), UEFI_SUCCESS);
+}
+
 static void lock_on_create(void **state) {
     struct uefi_fixture *f = *state;
 
@@ -240,6 +253,7 @@ static void forged_entries(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(lock_now),
+        T(no_rules_after_end_of_dxe),
         T(lock_on_create),
         T(lock_on_variable_state),
         T(lock_variable),

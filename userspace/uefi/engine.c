@@ -113,12 +113,12 @@ int uefi_engine_preset(struct uefi_engine *engine, const struct uefi_guid *guid,
 /// A phase never goes back before the next reset, and a later one implies those before.
 static void enter(struct uefi_engine *e, enum uefi_mm_service phase) {
     e->end_of_dxe = true;
+    e->policy.locked = true; // as EDK II's own service does: what comes later is not the platform's
     if (phase == UEFI_MM_READY_TO_BOOT || phase == UEFI_MM_EXIT_BOOT_SERVICES) {
         e->ready_to_boot = true;
     }
     if (phase == UEFI_MM_EXIT_BOOT_SERVICES) {
         e->exit_boot_services = true;
-        e->policy.locked = true; // policies are the firmware's
     }
 }
 
