@@ -229,8 +229,9 @@ list_boot() {
     done
 }
 
+# Ten minutes, and more for each start that UEFI_STARTS asks of uefi-debian.
 run_boot() {
     local platform=native
     [[ $1 != *@* ]] || platform=${1#*@}
-    TEST_NAME=$1 PLATFORM=$platform run_script "tests/boot/${1%@*}.sh" "$1" "${BOOT_SECONDS:-900}"
+    TEST_NAME=$1 PLATFORM=$platform run_script "tests/boot/${1%@*}.sh" "$1" "${BOOT_SECONDS:-$((600 + 150 * ${UEFI_STARTS:-2}))}"
 }
