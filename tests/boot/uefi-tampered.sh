@@ -3,7 +3,8 @@
 #
 # One bit of the shim, of GRUB or of the kernel has changed since it was signed, there is no signature
 # at all, or a good one that dbx revokes: whoever would have started it refuses, in its own words, and
-# nothing that comes later is reached. Each is a new machine: no boot entry, the template's keys.
+# nothing that comes later is reached; nor is anything when the guest's state is damaged. Each is a new
+# machine: no boot entry, the template's keys.
 # platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uefi.sh"
@@ -12,7 +13,10 @@
 # of what a started one would say.
 refused() {
     local seen
-    [ "$1" = revoked ] || rm -f "$dir/vars.fd" "$dir/state.img"
+    case $1 in
+    revoked | store) ;; # the test's own state
+    *) rm -f "$dir/vars.fd" "$dir/state.img" ;;
+    esac
     truncate -s '>16M' "$dir/state.img"
     start_uefi
     if wait_output "$2" "$LOGIN_SECONDS"; then
@@ -28,6 +32,7 @@ refused() {
         show_logs
     fi
     stop_qemu
+    [ "$FIRMWARE" != parapet ] || vtl2_is_well "$1-vtl2-well"
     mv "$dir/console.log" "$dir/console-$1.log"
 }
 
@@ -72,6 +77,11 @@ if [ "$FIRMWARE" = parapet ]; then
     else
         result fail revoked 'no guest state with another dbx'
     fi
+    # A state that cannot be read is not an empty one: nobody knows what may start.
+    dd if=/dev/urandom of="$dir/state.img" bs=4096 count=2 conv=notrunc status=none
+    started='Access Denied|Welcome to GRUB'
+    refused store 'the UEFI variable device has failed. Stopped'
+    started='Welcome to GRUB'
 fi
 
 again
