@@ -6,6 +6,7 @@
 # with and without Secure Boot; keeps variables; refuses an unsigned image; stops without the device.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uki.sh"
+. "$(dirname "$0")/qemu10.sh"
 
 FIRMWARE=${FIRMWARE:-$top/build/firmware/parapet.fd}
 [ -f "$FIRMWARE" ] || give_up start "${FIRMWARE#"$top"/} was not built"
@@ -13,29 +14,7 @@ for tool in mcopy sbsign openssl python3 objcopy; do
     command -v "$tool" >/dev/null || cannot_run "no $tool on this machine: tools/build/setup.sh test"
 done
 
-# ---- a QEMU that has the device -------------------------------------------------------------------
-
-has_device() { "$@" -M none -device uefi-vars-x64,help 2>&1 | grep -q jsonfile; }
-
-codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-if ! has_device qemu-system-x86_64; then
-    unpacked() { tools/build/fetch.sh deb "$@" 2>>"$dir/fetch.log"; }
-    qemu_root=$(unpacked qemu-system-x86 "$codename-backports") &&
-        common_root=$(unpacked qemu-system-common "$codename-backports") &&
-        data_root=$(unpacked qemu-system-data "$codename-backports") &&
-        vde_root=$(unpacked libvdeplug2 "$codename") &&
-        bios_root=$(unpacked seabios trixie) ||
-        cannot_run "no QEMU 10 to be had: $(grep -m 1 error "$dir/fetch.log")"
-    # Runs in the background of start_qemu: exec keeps the process id that the test ends.
-    qemu-system-x86_64() {
-        export LD_LIBRARY_PATH=$vde_root/usr/lib/x86_64-linux-gnu
-        export QEMU_MODULE_DIR=$common_root/usr/lib/x86_64-linux-gnu/qemu
-        exec "$qemu_root/usr/bin/qemu-system-x86_64" -L "$data_root/usr/share/qemu" \
-            -L "$bios_root/usr/share/seabios" "$@"
-    }
-    works() { (qemu-system-x86_64 "$@"); }
-    has_device works || cannot_run "Debian's QEMU 10 does not run here, or has no uefi-vars-x64"
-fi
+take_qemu10 || cannot_run "$why"
 
 # ---- what it boots ---------------------------------------------------------------------------------
 
