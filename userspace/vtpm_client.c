@@ -422,16 +422,30 @@ void vtpm_client_attach(struct vtpm_client *c, int fd) {
     pthread_mutex_unlock(&c->lock);
 }
 
+/// What nobody has noticed yet: without a read under way nobody looks, and with one the loop may
+/// not have heard. Words that nobody waits for would hide the end behind them, and are a violation.
+/// With the lock held.
+static void look_for_end(struct vtpm_client *c) {
+    bool awaits = !c->ready || is_awaited(&c->command) || is_awaited(&c->power);
+    uint8_t byte;
+    ssize_t n = recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) { // it left words of ours unread
+        die(c, "its socket is closed");
+    } else if (n > 0 && !awaits) {
+        die(c, "it answers what was not asked");
+    }
+}
+
 bool vtpm_client_is_dead(struct vtpm_client *c) {
     bool dead;
 
-    uint8_t byte;
-
     pthread_mutex_lock(&c->lock);
-    // Without a read under way nobody has noticed yet.
-    if (!c->dead && !c->reading && recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0) {
-        die(c, "its socket is closed");
-        loop_post(c->loop, &c->task);
+    if (!c->dead) {
+        look_for_end(c);
+        if (c->dead) {
+            loop_post(c->loop, &c->task);
+        }
     }
     dead = c->dead && c->attach_fd < 0;
     pthread_mutex_unlock(&c->lock);

@@ -236,6 +236,49 @@ static void test_end_while_idle(void **state) {
     assert_int_equal(submit(f, NULL), -EIO);
 }
 
+/// How the process ends does not matter: with words that nobody asked for before its end, with
+/// unread words of ours (the socket says ECONNRESET then), or while the loop waits for an answer.
+static void test_ends_that_are_seen(void **state) {
+    for (unsigned i = 0; i < 4; i++) {
+        struct fixture *f;
+
+        setup(state);
+        f = *state;
+        if (i == 0 || i == 1) {
+            assert_int_equal(send(f->process_fd, "rubbish", 7, 0), 7);
+        } else if (i == 2) {
+            assert_int_equal(send(f->client.fd, "unread", 6, 0), 6);
+        } else {
+            assert_int_equal(submit(f, NULL), 0);
+            assert_true(fake_loop_run(&f->fl)); // which reads now, and has not heard yet
+            assert_false(vtpm_client_is_dead(&f->client));
+        }
+        if (i != 1) { // rubbish is enough
+            close(f->process_fd);
+            f->process_fd = -1;
+        }
+        assert_true(vtpm_client_is_dead(&f->client));
+        assert_int_equal(f->tpm->ops->power_cycle(f->tpm, command_done, f), -EIO);
+        teardown(state);
+    }
+}
+
+/// An answer that the loop has not fetched yet is no rubbish.
+static void test_life_that_is_seen(void **state) {
+    struct fixture *f = *state;
+    uint8_t out[VTPM_MESSAGE_MAX_BYTES];
+    struct vtpm_message answer = good;
+    size_t n;
+
+    assert_int_equal(submit(f, NULL), 0);
+    answer.sequence = f->client.last_sequence;
+    n = vtpm_message_format(out, &answer);
+    assert_int_equal(send(f->process_fd, out, n, 0), n);
+    assert_false(vtpm_client_is_dead(&f->client)); // before the loop reads
+    assert_true(fake_loop_run(&f->fl));
+    assert_false(vtpm_client_is_dead(&f->client)); // and while it does
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answer_at_once, setup, teardown),
@@ -244,6 +287,8 @@ int main(void) {
         cmocka_unit_test(test_wrong_answers),
         cmocka_unit_test_setup_teardown(test_refused_by_the_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_while_idle, setup, teardown),
+        cmocka_unit_test(test_ends_that_are_seen),
+        cmocka_unit_test_setup_teardown(test_life_that_is_seen, setup, teardown),
     };
 
     signal(SIGPIPE, SIG_IGN);
