@@ -62,6 +62,7 @@ static const struct state_field tpm_crb_fields[] = {
     // Commands carry authorisation values.
     STATE_BYTE_ARRAY(6, struct tpm_crb_state, data, TPM_CRB_DATA_BYTES, SECRET),
     STATE_SCALAR(7, struct tpm_crb_state, from_ram, U8, PUBLIC, 0, 1),
+    STATE_SCALAR(8, struct tpm_crb_state, ram_gpa, U64, GUEST, 0, 0),
 };
 
 static const struct state_table tpm_crb_table = {
@@ -356,6 +357,16 @@ static void pause_device(void *self, device_reset_done_fn done, void *ctx) {
     crb->pause_ctx = ctx;
 }
 
+static uint64_t own_ram_gpa(const struct tpm_crb *crb) {
+    return crb->memory ? crb->ram_gpa.value : 0;
+}
+
+static void before_save(void *self) {
+    struct tpm_crb *crb = self;
+
+    crb->state.ram_gpa = own_ram_gpa(crb);
+}
+
 static int after_load(void *self) {
     struct tpm_crb *crb = self;
     struct tpm_crb_state *s = &crb->state;
@@ -366,8 +377,8 @@ static int after_load(void *self) {
     if (s->active_locality == TPM_CRB_NO_LOCALITY && (s->phase != TPM_CRB_IDLE || s->requests)) {
         return -EINVAL;
     }
-    if (s->from_ram && crb->memory == NULL) {
-        return -EINVAL;
+    if (s->ram_gpa == 0 ? s->from_ram : s->ram_gpa != own_ram_gpa(crb)) {
+        return -EINVAL; // the guest would write commands elsewhere than we read them
     }
     if (s->phase == TPM_CRB_EXECUTION) {
         // Never saved after a pause. In a blob of other origin nobody knows whether the command
@@ -382,6 +393,7 @@ static const struct device_ops tpm_crb_ops = {
     .state = &tpm_crb_table,
     .reset = reset,
     .after_load = after_load,
+    .before_save = before_save,
     .pause = pause_device,
 };
 

@@ -43,6 +43,7 @@ struct tpm_crb_state {
     uint8_t seized;          ///< bit per locality: beenSeized
     uint8_t cancel;          ///< what CTRL_CANCEL reads back, 0 or 1
     uint8_t from_ram;        ///< 1: the command came from the guest's RAM, its response goes there
+    uint64_t ram_gpa;        ///< in a saved state: the buffer in RAM, 0: none. The guest knows it
     uint8_t data[TPM_CRB_DATA_BYTES];
 };
 

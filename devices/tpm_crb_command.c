@@ -95,19 +95,19 @@ static void execute(struct tpm_crb *crb) {
     memcpy(crb->buffer, crb->state.data, size_bytes);
     r = crb->backend->ops->submit(crb->backend, crb->state.active_locality, crb->buffer, size_bytes,
                                   command_done, crb);
-    if (r < 0) {
-        LOG_LIMITED(LOG_ERROR, AREA, "the TPM takes no command: %s", strerror(-r));
-        tpm_crb_complete_with(crb, TPM_RC_FAILURE);
+    crb->commands += r >= 0;
+    if (r == 0) {
+        crb->in_flight = true;
+        crb->in_flight_generation = crb->generation;
         return;
     }
-    crb->commands++;
     if (r > 0) {
         complete_from_buffer(crb, r);
-        memset(crb->buffer, 0, sizeof(crb->buffer)); // as command_done() does
-        return;
+    } else {
+        LOG_LIMITED(LOG_ERROR, AREA, "the TPM takes no command: %s", strerror(-r));
+        tpm_crb_complete_with(crb, TPM_RC_FAILURE);
     }
-    crb->in_flight = true;
-    crb->in_flight_generation = crb->generation;
+    memset(crb->buffer, 0, sizeof(crb->buffer)); // as command_done() does
 }
 
 /// The command in the guest's RAM, copied once.

@@ -261,6 +261,27 @@ static void test_answer_at_once(void **state) {
     assert_ram(f, failed, sizeof(failed));
 }
 
+/// A refused command may hold an authorisation value as any other.
+static void test_nothing_stays(void **state) {
+    struct fixture *f = *state;
+    static const uint8_t none[TPM_BUFFER_BYTES];
+
+    wr(f, LOC_CTRL, REQUEST);
+    wr(f, CTRL_REQ, 1);
+    f->at_once = -EIO;
+    write_ram(f);
+    wr(f, START, 1);
+    assert_memory_equal(f->crb.buffer, none, sizeof(none));
+    f->at_once = sizeof(response);
+    wr(f, START, 1);
+    assert_memory_equal(f->crb.buffer, none, sizeof(none));
+    f->at_once = 0;
+    write_ram(f);
+    wr(f, START, 1);
+    answer(f);
+    assert_memory_equal(f->crb.buffer, none, sizeof(none));
+}
+
 static void test_abort_reset_and_load(void **state) {
     struct fixture *f = *state;
     uint8_t none = 0, *blob;
@@ -291,6 +312,35 @@ static void test_abort_reset_and_load(void **state) {
     free(blob);
 }
 
+/// The driver has read the buffer's address once: where it is another one, commands would be read
+/// from, and responses be written to, what the guest takes for its own.
+static void test_load_elsewhere(void **state) {
+    struct fixture *f = *state;
+    size_t with_bytes, without_bytes;
+    uint8_t *with, *without;
+
+    wr(f, LOC_CTRL, REQUEST); // no command runs, none is in RAM
+    with = fake_save(&f->crb.device, &with_bytes);
+    assert_int_equal(fake_load(&f->crb.device, with, with_bytes), 0);
+    f->crb.memory = NULL;
+    assert_int_equal(fake_load(&f->crb.device, with, with_bytes), -EINVAL);
+    fake_reset(f->m, &f->crb.device);
+    f->crb.state.from_ram = 1;
+    without = fake_save(&f->crb.device, &without_bytes);
+    assert_int_equal(fake_load(&f->crb.device, without, without_bytes), -EINVAL);
+    free(without);
+    fake_reset(f->m, &f->crb.device);
+    without = fake_save(&f->crb.device, &without_bytes);
+    f->crb.memory = &f->m->gm;
+    f->crb.ram_gpa = gpa(RAM - PAGE_SIZE_4K);
+    assert_int_equal(fake_load(&f->crb.device, with, with_bytes), -EINVAL);
+    fake_reset(f->m, &f->crb.device);
+    // A driver that writes into the page can go on anywhere.
+    assert_int_equal(fake_load(&f->crb.device, without, without_bytes), 0);
+    free(with);
+    free(without);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
@@ -298,7 +348,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bad_commands_in_ram, setup, teardown),
         cmocka_unit_test_setup_teardown(test_page_and_ram_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_answer_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abort_reset_and_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_load_elsewhere, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
