@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // The VM worker's end of the vTPM (vtpm_client.h). The backend's functions may be called on any
-// thread and note what is wanted; step() on the loop does it: a read is pending while something is
-// awaited, one write at a time. Owners are called back from step() alone, without the lock.
+// thread and note what is wanted; vtpm_client_step() on the loop does it (vtpm_client_loop.c). What
+// the process says is judged here, whoever has read it.
 //
 // Most commands take less time than a way through the loop and back. So submit() says its command
 // itself and waits a moment for the answer, and only then leaves the rest to the loop.
 
-#include "userspace/vtpm_client.h"
+#include "userspace/vtpm_client_internal.h"
 
 #include "igvm/base/log.h"
 
@@ -16,8 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define AREA "vtpm-client"
 
 /// What a VP may be kept from its guest: drivers look for the end of a command every millisecond.
 #define DIRECT_WAIT_MS 2
@@ -34,9 +32,7 @@ static void finish(struct vtpm_pending *p, int64_t result) {
     }
 }
 
-/// From now on nothing is sent and nothing believed; what is in flight ends. Nothing the second
-/// time: what began since then is for the next process. With the lock held.
-static void die(struct vtpm_client *c, const char *why) {
+void vtpm_client_die(struct vtpm_client *c, const char *why) {
     if (c->dead) {
         return;
     }
@@ -76,212 +72,18 @@ static bool take_answer(struct vtpm_client *c, const struct vtpm_message *m) {
     return true;
 }
 
-/// What a read of incoming gave. With the lock held.
-static void take_packet(struct vtpm_client *c, int64_t result) {
+void vtpm_client_take_packet(struct vtpm_client *c, int64_t result) {
     struct vtpm_message message;
 
     if (c->dead) {
         // too late
     } else if (result <= 0) {
-        die(c, result == 0 ? "its socket is closed" : strerror((int)-result));
+        vtpm_client_die(c, result == 0 ? "its socket is closed" : strerror((int)-result));
     } else if (vtpm_message_parse(c->incoming, (size_t)result, VTPM_TO_CLIENT, &message) != 0 ||
                !take_answer(c, &message)) {
-        die(c, "it does not keep to the protocol");
+        vtpm_client_die(c, "it does not keep to the protocol");
     }
     explicit_bzero(c->incoming, sizeof(c->incoming));
-}
-
-static void step(void *self);
-
-static void read_done(struct loop_io *io, int64_t result) {
-    struct vtpm_client *c = io->owner;
-
-    pthread_mutex_lock(&c->lock);
-    c->reading = false;
-    take_packet(c, result);
-    pthread_mutex_unlock(&c->lock);
-    step(c);
-}
-
-// ---- what goes out
-// -------------------------------------------------------------------------------
-
-static void write_done(struct loop_io *io, int64_t result) {
-    struct vtpm_client *c = io->owner;
-
-    pthread_mutex_lock(&c->lock);
-    c->writing = false;
-    if (result != (int64_t)c->write_iov.iov_len) {
-        die(c, result < 0 ? strerror((int)-result) : "a message was cut");
-    }
-    explicit_bzero(c->outgoing, sizeof(c->outgoing));
-    pthread_mutex_unlock(&c->lock);
-    step(c);
-}
-
-/// The next message that waits, in the order cancel, command, power cycle. 0: none. With the lock.
-static size_t next_message(struct vtpm_client *c) {
-    struct vtpm_message m = {.op = VTPM_CANCEL};
-
-    // A cancel of a command that is still unsent goes behind it.
-    if (c->cancel_sequence != 0 && !c->command.unsent) {
-        m.sequence = c->cancel_sequence;
-        c->cancel_sequence = 0;
-    } else if (c->command.unsent) {
-        m.op = VTPM_COMMAND;
-        m.sequence = c->command.sequence;
-        m.locality = c->locality;
-        m.payload = c->buffer;
-        m.payload_bytes = c->command_bytes;
-        c->command.unsent = false;
-    } else if (c->power.unsent) {
-        m.op = VTPM_POWER_CYCLE;
-        m.sequence = c->power.sequence;
-        c->power.unsent = false;
-    } else {
-        return 0;
-    }
-    return vtpm_message_format(c->outgoing, &m);
-}
-
-static bool is_awaited(const struct vtpm_pending *p) {
-    return p->active && !p->finished;
-}
-
-/// The clock of an answer runs from its question. With the lock held.
-static void watch(struct vtpm_client *c, const struct vtpm_pending *p, struct loop_timer *timer,
-                  uint64_t limit_ns) {
-    if (is_awaited(p) && !p->unsent && !timer->armed) {
-        loop_timer_arm(c->loop, timer, loop_now_ns(c->loop) + limit_ns);
-    }
-}
-
-static void start_write(struct vtpm_client *c) {
-    size_t size_bytes = c->writing ? 0 : next_message(c);
-
-    if (size_bytes != 0) {
-        c->writing = true;
-        c->write_iov = (struct iovec){.iov_base = c->outgoing, .iov_len = size_bytes};
-        c->write_io = (struct loop_io){.op = LOOP_WRITE,
-                                       .fd = c->fd,
-                                       .iov = &c->write_iov,
-                                       .iov_count = 1,
-                                       .complete = write_done,
-                                       .owner = c};
-        loop_submit(c->loop, &c->write_io);
-    }
-}
-
-/// Keeps a read under way while something is awaited and, when there is something to say, one
-/// write. With the lock held.
-static void start_io(struct vtpm_client *c) {
-    bool awaits = !c->ready || is_awaited(&c->command) || is_awaited(&c->power);
-
-    if (awaits && !c->reading) {
-        c->reading = true;
-        c->read_iov = (struct iovec){.iov_base = c->incoming, .iov_len = sizeof(c->incoming)};
-        c->read_io = (struct loop_io){.op = LOOP_READ,
-                                      .fd = c->fd,
-                                      .iov = &c->read_iov,
-                                      .iov_count = 1,
-                                      .complete = read_done,
-                                      .owner = c};
-        loop_submit(c->loop, &c->read_io);
-    }
-    start_write(c);
-    watch(c, &c->command, &c->command_timer, VTPM_COMMAND_MAX_NS);
-    watch(c, &c->power, &c->power_timer, VTPM_POWER_CYCLE_MAX_NS);
-}
-
-// ---- the loop's side
-// -----------------------------------------------------------------------------
-
-/// Ends the old socket; true when its I/O has ended too. With the lock held.
-static bool let_go(struct vtpm_client *c) {
-    if (c->reading) {
-        loop_cancel(c->loop, &c->read_io);
-    }
-    if (c->writing) {
-        loop_cancel(c->loop, &c->write_io);
-    }
-    if (c->reading || c->writing) {
-        return false;
-    }
-    if (c->fd >= 0) {
-        close(c->fd);
-        c->fd = -1;
-    }
-    return true;
-}
-
-/// Calls one owner back whose operation has finished; false when there is none.
-static bool deliver(struct vtpm_client *c) {
-    struct vtpm_pending p = {0};
-
-    pthread_mutex_lock(&c->lock);
-    if (c->command.active && c->command.finished) {
-        p = c->command;
-        c->command.active = false;
-        c->buffer = NULL;
-        c->cancel_sequence = 0;
-        loop_timer_cancel(c->loop, &c->command_timer);
-    } else if (c->power.active && c->power.finished && !c->command.active) {
-        p = c->power;
-        c->power.active = false;
-        loop_timer_cancel(c->loop, &c->power_timer);
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (p.active) {
-        p.done(p.owner, p.result);
-    }
-    return p.active;
-}
-
-/// Does whatever is due. The one place from which anything happens on the loop.
-static void step(void *self) {
-    struct vtpm_client *c = self;
-    void (*closed)(void *ctx) = NULL;
-    void *ctx = NULL;
-
-    pthread_mutex_lock(&c->lock);
-    if (c->dead && let_go(c)) {
-        if (c->closing) {
-            closed = c->closed;
-            ctx = c->closed_ctx;
-            c->closed = NULL;
-        } else if (c->attach_fd >= 0) {
-            c->fd = c->attach_fd;
-            c->attach_fd = -1;
-            c->dead = false;
-            c->ready = false;
-        }
-    }
-    if (!c->dead) {
-        start_io(c);
-    }
-    pthread_mutex_unlock(&c->lock);
-    // Bounded: an owner may start one more operation, which does not finish in here.
-    while (deliver(c)) {
-    }
-    if (closed) {
-        pthread_mutex_destroy(&c->lock);
-        closed(ctx);
-    }
-}
-
-static void give_up(struct vtpm_client *c, const char *why) {
-    pthread_mutex_lock(&c->lock);
-    die(c, why);
-    pthread_mutex_unlock(&c->lock);
-    step(c);
-}
-
-static void power_timeout(void *self) {
-    give_up(self, "it does not restart");
-}
-
-static void command_timeout(void *self) {
-    give_up(self, "it does not answer");
 }
 
 // ---- any thread
@@ -333,7 +135,7 @@ static void try_directly(struct vtpm_client *c) {
     if (poll(&answer, 1, DIRECT_WAIT_MS) == 1) {
         n = recv(c->fd, c->incoming, sizeof(c->incoming), MSG_DONTWAIT);
         if (n >= 0 || errno != EAGAIN) {
-            take_packet(c, n < 0 ? -errno : n);
+            vtpm_client_take_packet(c, n < 0 ? -errno : n);
         }
     }
 }
@@ -397,10 +199,7 @@ _Static_assert(TPM_BUFFER_BYTES >= VTPM_PAYLOAD_MAX_BYTES, "an answer fits its o
 void vtpm_client_init(struct vtpm_client *c, struct loop *loop, int fd) {
     memset(c, 0, sizeof(*c));
     c->backend.ops = &client_ops;
-    c->loop = loop;
-    c->task = (struct loop_task){.fn = step, .self = c};
-    c->power_timer = (struct loop_timer){.fn = power_timeout, .self = c};
-    c->command_timer = (struct loop_timer){.fn = command_timeout, .self = c};
+    vtpm_client_live_on(c, loop);
     pthread_mutex_init(&c->lock, NULL); // fails only for attributes we do not use
     c->fd = -1;
     c->dead = true;
@@ -413,7 +212,7 @@ void vtpm_client_attach(struct vtpm_client *c, int fd) {
     if (fd < 0) {
         c->dead = false; // what waits for the next one ends too: there is none
     }
-    die(c, NULL);
+    vtpm_client_die(c, NULL);
     if (c->attach_fd >= 0) {
         close(c->attach_fd); // never came to life: what waited for it is the new one's
     }
@@ -426,14 +225,15 @@ void vtpm_client_attach(struct vtpm_client *c, int fd) {
 /// not have heard. Words that nobody waits for would hide the end behind them, and are a violation.
 /// With the lock held.
 static void look_for_end(struct vtpm_client *c) {
-    bool awaits = !c->ready || is_awaited(&c->command) || is_awaited(&c->power);
+    bool awaits =
+        !c->ready || vtpm_client_is_awaited(&c->command) || vtpm_client_is_awaited(&c->power);
     uint8_t byte;
     ssize_t n = recv(c->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
 
     if (n == 0 || (n < 0 && errno == ECONNRESET)) { // it left words of ours unread
-        die(c, "its socket is closed");
+        vtpm_client_die(c, "its socket is closed");
     } else if (n > 0 && !awaits) {
-        die(c, "it answers what was not asked");
+        vtpm_client_die(c, "it answers what was not asked");
     }
 }
 
@@ -459,7 +259,7 @@ void vtpm_client_close(struct vtpm_client *c, void (*closed)(void *ctx), void *c
         c->attach_fd = -1;
         c->dead = false; // what waited for it ends too
     }
-    die(c, NULL);
+    vtpm_client_die(c, NULL);
     c->closing = true;
     c->closed = closed;
     c->closed_ctx = ctx;
