@@ -77,7 +77,7 @@ static size_t put_e820(uint8_t *out, size_t count, struct gpa_range range, uint3
 /// RAM as it is, pieces that touch as one, without the TPM's; what lies between two pieces below
 /// 4 GiB is not the guest's, and firmware that takes low memory for one piece must hear of it.
 static int add_e820(struct machine *machine) {
-    uint8_t bytes[E820_MAX_ENTRIES * E820_ENTRY_BYTES];
+    uint8_t bytes[E820_MAX_ENTRIES * E820_ENTRY_BYTES] = {0};
     const struct guest_memory *gm = &machine->memory;
     const struct gpa_range tpm = machine_tpm_ram(machine);
     size_t count = 0;
