@@ -30,20 +30,13 @@ PEER_SECONDS=200 peer_in_nest tpm-transport 1 "bench-tpm:$each" qemu-tpm
 take peer
 stop_qemu
 
-mkdir -p "$dir/swtpm"
-swtpm socket --tpm2 --tpmstate "dir=$dir/swtpm" --ctrl "type=unixio,path=$dir/swtpm.sock" --terminate &
-swtpm_pid=$!
-for _ in {1..50}; do
-    [ ! -S "$dir/swtpm.sock" ] || break
-    sleep 0.1
-done
-qemu_extra+=(-chardev "socket,id=t,path=$dir/swtpm.sock" -tpmdev emulator,id=tpm0,chardev=t -device tpm-crb,tpmdev=tpm0)
+start_swtpm
+qemu_extra+=("${swtpm_options[@]}")
 start_direct "bench-tpm:$each"
 wait_console '^PT end bench-tpm' 200 || give_up tpm 'the guest on swtpm does not end its bench'
 take direct
 stop_qemu
-kill "$swtpm_pid" 2>/dev/null || true
-wait "$swtpm_pid" || true
+stop_side
 
 for name in "${names[@]}"; do
     goal='>=2.0'

@@ -16,20 +16,14 @@ declare -A ready=() login=() login_cpu=()
 # start_peer: our firmware on QEMU's devices.
 start_peer() {
     take_qemu10 || cannot_run "$why"
-    mkdir -p "$dir/swtpm"
-    swtpm socket --tpm2 --tpmstate "dir=$dir/swtpm" --ctrl "type=unixio,path=$dir/swtpm.sock" --terminate &
-    swtpm_pid=$!
-    for _ in {1..50}; do
-        [ ! -S "$dir/swtpm.sock" ] || break
-        sleep 0.1
-    done
+    start_swtpm
     machine_options=(-M pc)
     # It resets a machine whose TPM has other banks than the firmware wants.
     REBOOT=-no-user-config NO_VIRTCONSOLE=1 SERIAL=chardev:guest CPU=max start_qemu -bios "$top/build/firmware/parapet.fd" \
         -device "uefi-vars-x64,jsonfile=$dir/variables.json" \
         -drive "if=none,id=disk0,format=raw,snapshot=on,file=$disk_image" \
         -device virtio-blk-pci,drive=disk0,disable-legacy=on -device virtio-rng-pci,disable-legacy=on \
-        -chardev "socket,id=tpm,path=$dir/swtpm.sock" -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0
+        "${swtpm_options[@]}"
 }
 
 # timed parapet|peer: seconds in $ready_s and $login_s, processor time in $cpu
@@ -47,8 +41,7 @@ timed() {
     login_s=$(elapsed_since "$start")
     cpu=$(awk -v hz="$(getconf CLK_TCK)" '{print ($14 + $15) / hz}' "/proc/$qemu_pid/stat")
     stop_qemu
-    [ -z "${swtpm_pid:-}" ] || wait "$swtpm_pid" || true
-    swtpm_pid=''
+    stop_side
 }
 
 debian_disk

@@ -32,7 +32,7 @@ VTL2_APPEND=${VTL2_APPEND:-}    # added to VTL2's kernel command line
 GUEST_APPEND=${GUEST_APPEND:-}  # added to the guest's
 qemu_disks=() config_disks=() direct_disks=() qemu_extra=()
 config_more=''                  # further keys of the host's configuration, each with its comma
-qemu_pid='' qemu_status='' failures=0
+qemu_pid='' qemu_status='' side_pid='' failures=0
 step_start=$EPOCHREALTIME
 
 rm -rf "$dir"
@@ -91,10 +91,20 @@ stop_qemu() {
     fi
 }
 
+# stop_side: what was started beside QEMU, in $side_pid.
+stop_side() {
+    if [ -n "$side_pid" ]; then
+        kill "$side_pid" 2>/dev/null || true
+        wait "$side_pid" 2>/dev/null || true
+        side_pid=''
+    fi
+}
+
 at_exit() {
     local status=$?
     trap - EXIT INT TERM
     stop_qemu
+    stop_side
     rm -f "$dir"/*.fifo "$dir"/qmp.in "$dir"/qmp.out
     if [ "$status" = 0 ] && [ "$failures" = 0 ]; then
         rm -rf "$dir"

@@ -9,14 +9,9 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uki.sh"
 
-for tool in mformat mcopy objcopy; do
-    command -v "$tool" >/dev/null || cannot_run "no $tool on this machine: tools/build/setup.sh test"
-done
-
 # An initramfs whose init is the test: PT lines as from the other guest's programs.
 root=$dir/initrd
-mkdir -p "$root"/{bin,dev,proc,sys}
-install -m 755 build/guest/busybox "$root/bin/busybox"
+make_root "$root"
 find build/guest/lib -name efivarfs.ko -exec cp {} "$root/" \;
 make_resume_asker "$root/cmos"
 cat >"$root/init" <<'INIT'
@@ -68,22 +63,7 @@ INIT
 hole=''
 [ "$PLATFORM" = native ] || hole=17ffffff
 sed -i -e "s/WANT_PROCESSORS/$SMP/" -e "s/WANT_HOLE/$hole/" "$root/init"
-chmod 755 "$root/init"
-tests/guest/pack.sh "$root" "$dir/initrd.cpio"
-rm -r "$root"
-make_uki "$dir/uki.efi" 'console=ttyS0 quiet panic=-1 iomem=relaxed' "$dir/initrd.cpio"
-make_fat "$dir/disk0.img" "$dir/uki.efi"
-
-add_disk disk0 64M
-cat >"$dir/host.json" <<'JSON'
-{
-  "guest": {"boot": "uefi"},
-  "secure_boot": {"enabled": false},
-  "console": {"kind": "serial"},
-  "disks": [{"nvme_serial": "disk0"}]
-}
-JSON
-start_machine
+start_uki "$root"
 
 # results_until REGEX: PT lines as results; 1 when the machine ended or nothing came.
 results_until() {

@@ -8,12 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uki.sh"
 
-for tool in mformat mcopy objcopy; do
-    command -v "$tool" >/dev/null || cannot_run "no $tool on this machine: tools/build/setup.sh test"
-done
 root=$dir/initrd
-mkdir -p "$root"/{bin,dev,proc,sys}
-install -m 755 build/guest/busybox "$root/bin/busybox"
+make_root "$root"
 tests/guest/build-probe.sh "$root/bin/probe"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
@@ -31,21 +27,7 @@ read -r what
 echo 5 >$ppi/request
 reboot -f
 INIT
-chmod 755 "$root/init"
-tests/guest/pack.sh "$root" "$dir/initrd.cpio"
-rm -r "$root"
-make_uki "$dir/uki.efi" 'console=ttyS0 quiet panic=-1 iomem=relaxed' "$dir/initrd.cpio"
-make_fat "$dir/disk0.img" "$dir/uki.efi"
-add_disk disk0 64M
-cat >"$dir/host.json" <<'JSON'
-{
-  "guest": {"boot": "uefi"},
-  "secure_boot": {"enabled": false},
-  "console": {"kind": "serial"},
-  "disks": [{"nvme_serial": "disk0"}]
-}
-JSON
-start_machine
+start_uki "$root"
 
 # look NAME: the TPM's owner in $primary, the last request's end in $response.
 look() {

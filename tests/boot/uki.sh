@@ -37,6 +37,36 @@ make_fat() {
     mcopy -i "$1" "$2" ::/EFI/BOOT/BOOTX64.EFI
 }
 
+# make_root FOLDER: an initramfs without an init.
+make_root() {
+    mkdir -p "$1"/{bin,dev,proc,sys}
+    install -m 755 build/guest/busybox "$1/bin/busybox"
+}
+
+# start_uki FOLDER: the machine, with the folder as the initramfs of what its firmware starts, without
+# Secure Boot; the console is COM1.
+start_uki() {
+    local tool
+    for tool in mformat mcopy objcopy; do
+        command -v "$tool" >/dev/null || cannot_run "no $tool on this machine: tools/build/setup.sh test"
+    done
+    chmod 755 "$1/init"
+    tests/guest/pack.sh "$1" "$dir/initrd.cpio"
+    rm -r "$1"
+    make_uki "$dir/uki.efi" 'console=ttyS0 quiet panic=-1 iomem=relaxed' "$dir/initrd.cpio"
+    make_fat "$dir/disk0.img" "$dir/uki.efi"
+    add_disk disk0 64M
+    cat >"$dir/host.json" <<'JSON'
+{
+  "guest": {"boot": "uefi"},
+  "secure_boot": {"enabled": false},
+  "console": {"kind": "serial"},
+  "disks": [{"nvme_serial": "disk0"}]
+}
+JSON
+    start_machine
+}
+
 # make_resume_asker OUT: a program that tells firmware by the CMOS shutdown byte to resume from S3 at the
 # next reset, and reads it back. Debian's cloud kernel has no /dev/port.
 make_resume_asker() {
