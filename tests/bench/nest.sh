@@ -18,7 +18,7 @@ umask 022
 mkdir -p "$stage"/{bin,dev,guest,proc,sys,tmp}
 
 install -m 755 "$(command -v busybox)" "$stage/bin/busybox"
-for applet in sh mount cat awk grep sed sleep poweroff dmesg stty seq head tail ls; do
+for applet in sh mount cat awk grep sed sleep poweroff dmesg stty taskset seq head tail ls; do
     ln -s busybox "$stage/bin/$applet"
 done
 "$top/tests/guest/build-probe.sh" "$stage/bin/probe"
