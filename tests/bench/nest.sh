@@ -17,7 +17,7 @@ trap 'rm -rf "$stage"' EXIT
 umask 022
 mkdir -p "$stage"/{bin,dev,guest,proc,sys,tmp}
 
-install -m 755 "$(command -v busybox)" "$stage/bin/busybox"
+install -m 755 "$top/build/guest/busybox" "$stage/bin/busybox"
 for applet in sh mount cat awk grep sed sleep poweroff dmesg stty taskset seq head tail ls; do
     ln -s busybox "$stage/bin/$applet"
 done

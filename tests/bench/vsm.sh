@@ -13,7 +13,7 @@ build_vsm_nest() {
     local stage applet initrd=$dir/vsm-nest.cpio
     stage=$(mktemp -d "$dir/stage.XXXXXX")
     mkdir -p "$stage"/{bin,dev,lib,proc,sys,tmp}
-    install -m 755 "$(command -v busybox)" "$stage/bin/busybox"
+    install -m 755 "$top/build/guest/busybox" "$stage/bin/busybox"
     for applet in sh mount insmod poweroff dmesg stty cat; do
         ln -s busybox "$stage/bin/$applet"
     done

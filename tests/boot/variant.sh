@@ -34,7 +34,7 @@ add_vtl2_shell() {
     local applet
     mkdir -p "$1/bin"
     ln -sf ../parapet "$1/bin/parapet"
-    install -m 755 "$(command -v busybox)" "$1/bin/busybox"
+    install -m 755 "$top/build/guest/busybox" "$1/bin/busybox"
     for applet in sh cat grep sed awk sleep stty ls ps kill head tail mount; do
         ln -sf busybox "$1/bin/$applet"
     done
