@@ -8,6 +8,7 @@
 #define BOOT_E820_TABLE   0x2d0
 #define E820_ENTRY_BYTES  20u
 #define E820_RAM          1u
+#define E820_RESERVED     2u // RAM for the TPM's buffer: the guest's own all the same
 #define HIGH_RAM          0x100000u
 #define WINDOW_START      0xc0000000u ///< PCI's, where no RAM is looked for
 #define MEMORY_CELL       0x3000000u  ///< keeps its contents when the guest resets itself
@@ -44,7 +45,8 @@ static uint64_t ram_until(const uint8_t *boot_params, uint64_t from) {
             const uint8_t *e = boot_params + BOOT_E820_TABLE + i * E820_ENTRY_BYTES;
             __builtin_memcpy(entry, e, sizeof(entry));
             __builtin_memcpy(&type, e + 16, 4);
-            if (type == E820_RAM && at >= entry[0] && at < entry[0] + entry[1]) {
+            if ((type == E820_RAM || type == E820_RESERVED) && at >= entry[0] &&
+                at < entry[0] + entry[1]) {
                 at = entry[0] + entry[1];
             }
         }

@@ -152,8 +152,8 @@ static uint64_t ram_end_of(const uint8_t *boot_params) {
         __builtin_memcpy(entry, at, sizeof(entry));
         __builtin_memcpy(&type, at + 16, 4);
         uint64_t end = entry[0] + entry[1];
-        // Below 4 GiB: what the page tables map.
-        if (type == 1 && end <= 0xc0000000u && end > highest) {
+        // Below 4 GiB: what the page tables map. What is reserved (2) is RAM for the TPM's buffer.
+        if ((type == 1 || type == 2) && end <= 0xc0000000u && end > highest) {
             highest = end;
         }
     }
