@@ -197,6 +197,26 @@ static void test_cancel_after_waiting(void **state) {
     assert_int_equal(m.sequence, f->client.last_sequence);
 }
 
+/// While the loop speaks and listens on the socket nobody else does: two readers would take each
+/// other's answers.
+static void test_not_beside_the_loop(void **state) {
+    struct fixture *f = *state;
+    uint8_t byte;
+
+    assert_int_equal(f->tpm->ops->power_cycle(f->tpm, command_done, f), 0);
+    assert_true(fake_loop_run(&f->fl));
+    assert_non_null(f->fl.ios);
+    assert_int_equal(submit(f, NULL), 0);
+    assert_int_equal(recv(f->process_fd, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    // Nor before the process has said that it is there.
+    vtpm_client_attach(&f->client, dup(f->client.fd));
+    assert_true(fake_loop_run(&f->fl));
+    assert_int_equal(submit(f, NULL), 0);
+    assert_int_equal(recv(f->process_fd, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+}
+
 static void test_wrong_answers(void **state) {
     static const struct vtpm_message wrong[] = {
         {.op = VTPM_COMMAND_DONE, .sequence = 1, .payload = tpm_response, .payload_bytes = 12},
@@ -284,6 +304,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_answer_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_late_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel_after_waiting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_beside_the_loop, setup, teardown),
         cmocka_unit_test(test_wrong_answers),
         cmocka_unit_test_setup_teardown(test_refused_by_the_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_while_idle, setup, teardown),
