@@ -21,17 +21,12 @@ take_qemu10 || cannot_run "$why"
 # An initramfs whose init says what the system knows of its firmware, and writes a variable.
 make_initrd() { # OUT
     local root=$dir/initrd
-    mkdir -p "$root"/{bin,proc,sys,dev}
-    install -m 755 build/guest/busybox "$root/bin/busybox"
+    make_root "$root"
     find build/guest/lib -name efivarfs.ko -exec cp {} "$root/" \;
     make_resume_asker "$root/cmos"
     cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
-export PATH=/bin
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
+. /begin
 insmod /efivarfs.ko 2>/dev/null
 vars=/sys/firmware/efi/efivars
 mount -t efivarfs efivarfs $vars

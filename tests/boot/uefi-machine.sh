@@ -16,11 +16,7 @@ find build/guest/lib -name efivarfs.ko -exec cp {} "$root/" \;
 make_resume_asker "$root/cmos"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
-export PATH=/bin
-/bin/busybox --install -s /bin
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
+. /begin
 check() { # NAME FOUND WANTED
     if [ "$2" = "$3" ]; then echo "PT pass $1 $2"; else echo "PT fail $1 found $2, wanted $3"; fi
 }

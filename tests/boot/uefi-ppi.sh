@@ -13,11 +13,7 @@ make_root "$root"
 tests/guest/build-probe.sh "$root/bin/probe"
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
-export PATH=/bin
-/bin/busybox --install -s /bin
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
+. /begin
 ppi=/sys/class/tpm/tpm0/ppi
 probe tpm | grep '^PT primary'
 echo "PT response $(cat $ppi/response)"

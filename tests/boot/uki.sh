@@ -37,10 +37,17 @@ make_fat() {
     mcopy -i "$1" "$2" ::/EFI/BOOT/BOOTX64.EFI
 }
 
-# make_root FOLDER: an initramfs without an init.
+# make_root FOLDER: an initramfs without an init, which begins with ". /begin".
 make_root() {
     mkdir -p "$1"/{bin,dev,proc,sys}
     install -m 755 build/guest/busybox "$1/bin/busybox"
+    cat >"$1/begin" <<'BEGIN'
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+BEGIN
 }
 
 # start_uki FOLDER: the machine, with the folder as the initramfs of what its firmware starts, without
