@@ -34,21 +34,6 @@ row() {
     }' >&3
 }
 
-# start_swtpm: a TPM on the bare machine for the next QEMU, which gets $swtpm_options. Ends with
-# stop_side.
-start_swtpm() {
-    mkdir -p "$dir/swtpm"
-    swtpm socket --tpm2 --tpmstate "dir=$dir/swtpm" --ctrl "type=unixio,path=$dir/swtpm.sock" --terminate &
-    side_pid=$!
-    for _ in {1..50}; do
-        [ ! -S "$dir/swtpm.sock" ] || break
-        sleep 0.1
-    done
-    # shellcheck disable=SC2034 # the caller's
-    swtpm_options=(-chardev "socket,id=tpm,path=$dir/swtpm.sock" -tpmdev emulator,id=tpm0,chardev=tpm
-        -device tpm-crb,tpmdev=tpm0)
-}
-
 # value_of NAME: the last "PT value NAME NUMBER UNIT" of the console, or "-".
 value_of() {
     awk -v name="$1" '$1 == "PT" && $2 == "value" && $3 == name {v = $4} END {print v == "" ? "-" : v}' \

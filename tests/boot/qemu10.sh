@@ -4,15 +4,15 @@
 # A QEMU that has the device uefi-vars-x64; sourced behind lib.sh. The machine's own where it is new
 # enough, otherwise Debian's next one, unpacked in the cache.
 
-# shellcheck source=/dev/null
-codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-
 has_device() { "$@" -M none -device uefi-vars-x64,help 2>&1 | grep -q jsonfile; }
 
 # take_qemu10: from now on qemu-system-x86_64 is one that has it. 1 with $why when there is none.
 # shellcheck disable=SC2034 # why: the caller's
 take_qemu10() {
+    local codename
     has_device qemu-system-x86_64 && return 0
+    # shellcheck source=/dev/null
+    codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
     unpacked() { tools/build/fetch.sh deb "$@" 2>>"$dir/fetch.log"; }
     if ! qemu_root=$(unpacked qemu-system-x86 "$codename-backports") ||
         ! common_root=$(unpacked qemu-system-common "$codename-backports") ||
