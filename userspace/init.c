@@ -129,6 +129,16 @@ static void seed_entropy(void) {
     explicit_bzero(words, sizeof(words));
 }
 
+/// A line through the kernel's log, for when the console takes none from programs.
+static void warn_kernel(const char *what, int error) {
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        dprintf(fd, "<3>init: %s: %s", what, strerror(error));
+        close(fd);
+    }
+}
+
 /// Without an interrupt controller for it, the serial port's interrupt never comes and writers wait
 /// for ever: with "no interrupt" Linux polls the port. It could not be started at its first
 /// opening, so nobody may keep it open.
@@ -139,7 +149,9 @@ static void poll_console(void) {
         return; // not a serial port, or polled already
     }
     port.irq = 0;
-    (void)ioctl(STDERR_FILENO, TIOCSSERIAL, &port);
+    if (ioctl(STDERR_FILENO, TIOCSSERIAL, &port) < 0) {
+        warn_kernel("the console stays silent, its port cannot be polled", errno);
+    }
     for (int fd = 0; fd < 3; fd++) {
         close(fd);
     }

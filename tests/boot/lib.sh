@@ -333,8 +333,8 @@ guest_poweroff() {
     vtl2_is_well
 }
 
-# vtl2_is_well [NAME [BUT [TIMES]]]: nothing in VTL2's log that must never be there, but for lines with
-# this text, as often (once) as the test has brought them about.
+# vtl2_is_well [NAME [BUT [TIMES]]]: VTL2 has a log, and nothing in it that must never be there, but for
+# lines with this text, as often (once) as the test has brought them about.
 vtl2_is_well() {
     local bad='Kernel panic|BUG:|Oops|Call Trace|general protection|CHECK failed|STOP:|segfault|core dumped|worker .* (died|killed)'
     local found
@@ -342,6 +342,8 @@ vtl2_is_well() {
         'but != "" && times > 0 && index($0, but) { times--; next } { print; exit }' | cut -c1-120) || true
     if [ -n "$found" ]; then
         result fail "${1:-vtl2-well}" "$found"
+    elif ! grep -q 'vmm info: machine: platform' "$dir/vtl2.log"; then
+        result fail "${1:-vtl2-well}" 'the VMM has written nothing'
     else
         result pass "${1:-vtl2-well}"
     fi

@@ -86,7 +86,8 @@ write_key next-pk "PK-$GLOBAL" pk-next "^taken $(size_of pk2.esl)"
 # one before the guest's next start, which could not know what phase the guest is in.
 services() { shell 'ps | grep -c "[u]efi-vars --"' || true; }
 kill_service() {
-    shell 'kill -KILL "$(ps | sed -n "s/^ *\([0-9]*\) .*[u]efi-vars --.*/\1/p" | head -n 1)"' || true
+    shell 'kill -KILL "$(ps | sed -n "s/^ *\([0-9]*\) .*[u]efi-vars --.*/\1/p" | head -n 1)"' ||
+        give_up kill "the shell in VTL2: $shell_output"
 }
 killed='worker uefi-vars died of signal 9'
 vtl2_is_well before-kill

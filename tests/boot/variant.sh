@@ -58,14 +58,26 @@ use_shell_port() {
     fi
 }
 
+# shell_line: the shell's next line in $line; 1 when it is not whole within a second: the next call
+# goes on with it.
+shell_part=''
+shell_line() {
+    local rest='' status=0
+    IFS= read -r -t 1 -u "$shell_out" rest || status=1
+    line=$shell_part$rest
+    shell_part=''
+    [ "$status" = 0 ] || shell_part=$line
+    line=${line%$'\r'}
+    return "$status"
+}
+
 # shell COMMAND: runs it; its output in $shell_output, its status as ours.
 shell() {
     local line='' end=$((SECONDS + ${SHELL_SECONDS:-60}))
     shell_output=''
     printf '%s\n' "$1" >&"$shell_in"
     while [ "$SECONDS" -lt "$end" ]; do
-        IFS= read -r -t 1 -u "$shell_out" line || continue
-        line=${line%$'\r'}
+        shell_line || continue
         case $line in
         'PT shell-end '*) return "${line##* }" ;;
         *) shell_output+=$line$'\n' ;;
@@ -79,7 +91,7 @@ shell() {
 shell_ready() {
     local line='' end=$((SECONDS + TIMEOUT))
     while [ "$SECONDS" -lt "$end" ]; do
-        IFS= read -r -t 1 -u "$shell_out" line || { qemu_runs || return 1; continue; }
+        shell_line || { qemu_runs || return 1; continue; }
         [[ $line == 'PT shell-ready'* ]] && return 0
     done
     return 1
