@@ -4,9 +4,9 @@
 // Time-outs bound how long a silent peer can hold the control thread; the guest runs on meanwhile.
 #include "userspace/control.h"
 
+#include "devices/device_states.h"
 #include "igvm/base/log.h"
 #include "userspace/inspect.h"
-#include "userspace/machine_state.h"
 #include "userspace/supervisor.h"
 
 #include <errno.h>
@@ -103,14 +103,26 @@ struct blob {
 static int save(struct machine *machine, void *ctx) {
     struct blob *blob = ctx;
 
-    blob->bytes = machine_state_save(machine, &blob->size);
+    blob->bytes = device_states_save(machine->devices, &blob->size);
     return blob->bytes ? 0 : -ENOMEM;
 }
 
+/// The TPM's and the variables' processes keep running. A guest whose devices do not load is
+/// restarted: it could not go on with some of them as they were and others as new.
 static int load(struct machine *machine, void *ctx) {
     const struct blob *blob = ctx;
+    int result = device_states_check(machine->devices, blob->bytes, blob->size);
 
-    return machine_state_load(machine, blob->bytes, blob->size);
+    if (result < 0) {
+        return result;
+    }
+    machine_reset_devices(machine, true);
+    result = device_states_load(machine->devices, blob->bytes, blob->size);
+    if (result < 0) {
+        log_write(LOG_ERROR, "control", "the devices refuse their states: the guest restarts");
+        machine_request(machine, MACHINE_WANT_RESET);
+    }
+    return result;
 }
 
 static int cycle(struct machine *machine, void *ctx) {
