@@ -100,7 +100,7 @@ refused() {
     cp "$STATE" "$dir/before.img"
     boot "$2"
     guest_ready "$1-boots"
-    if wait_vtl2 "$3" 10; then
+    if wait_vtl2 "$3" 30; then
         result pass "$1-told"
     else
         result fail "$1-told" "$(grep -m 1 vault "$dir/vtl2.log" | cut -c1-150)"

@@ -304,7 +304,7 @@ guest_test() {
         case $line in
         'PT end '*)
             local status=${line##* }
-            wait_console '^PT ask' 10 || give_up "$name" 'the guest does not ask for the next test'
+            wait_console '^PT ask' 30 || give_up "$name" 'the guest does not ask for the next test'
             [ "$reported" -gt 0 ] || [ "$status" = 0 ] || result fail "$name" "exit status $status"
             return 0
             ;;

@@ -95,12 +95,12 @@ shell_ready || give_up shell 'no shell in VTL2'
 # The last answer was a success, and must not count as the next one.
 guest_says read-before "^$(($(stat -c %s "$vectors/pk2.esl") + 4))\$" "cat $EFIVARS/PK-$GLOBAL | wc -c"
 kill_service
-wait_vtl2 "$killed" 10 || give_up kill 'the process was not killed'
+wait_vtl2 "$killed" 30 || give_up kill 'the process was not killed'
 guest_says read-without 'Input/output error' "cat $EFIVARS/PK-$GLOBAL"
 write_key write-without "db-$SECURITY" db-later 'Input/output error'
 guest_says runs-without '^running 4096$' 'echo $(systemctl is-system-running) $(dd if=/dev/vda bs=4096 count=1 iflag=direct status=none | wc -c)'
 services
-if wait_vtl2 'the variable service is lost' 10 && [ "$shell_output" = $'0\n' ]; then
+if wait_vtl2 'the variable service is lost' 30 && [ "$shell_output" = $'0\n' ]; then
     result pass told "$(grep -o 'the variable service is lost.*' "$dir/vtl2.log" | head -n 1)"
 else
     result fail told "no word in the log, or another process: $shell_output"
