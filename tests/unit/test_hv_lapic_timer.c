@@ -7,156 +7,124 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-#include "tests/support/fake_apics.h"
+#include "tests/support/lapic_fixture.h"
 
-#define TPR       0x80u
-#define EOI       0xB0u
-#define LDR       0xD0u
-#define ICR       0x300u
-#define ICR_HIGH  0x310u
-#define LVT_TIMER 0x320u
-#define INITIAL   0x380u
-#define CURRENT   0x390u
-#define DIVIDE    0x3E0u
-
-#define MASKED      0x10000u
-#define PERIODIC    0x20000u
-#define DEADLINE    0x40000u
-#define MS          10000u // in 100 ns
-#define BASE(flags) (HV_APIC_DEFAULT_GPA | (flags))
-#define EN          HV_APIC_BASE_ENABLE
-#define EXTD        HV_APIC_BASE_X2APIC
-
-static struct fake_apics a;
-
-static int setup(void **state) {
-    (void)state;
-    fake_apics_init(&a);
-    return 0;
-}
-
-static void expect_nothing(unsigned idx) {
-    assert_int_equal(fake_apic_take(&a, idx), FAKE_APIC_NOTHING);
-}
-
-/// EOI in xAPIC mode.
-static void eoi(unsigned idx) {
-    fake_apic_write(&a, idx, EOI, 0);
-}
+#define PERIODIC 0x20000u
+#define DEADLINE 0x40000u
+#define MS       10000u // in 100 ns
 
 static uint64_t deadline(unsigned idx) {
-    return hv_lapic_deadline(&a.lapic[idx], fake_apics_now(&a));
+    return hv_lapic_deadline(&apics.lapic[idx], fake_apics_now(&apics));
 }
 
 static void test_timer_one_shot(void **state) {
-    uint64_t start = a.now_100ns;
+    uint64_t start = apics.now_100ns;
 
     (void)state;
-    fake_apics_enable(&a);
+    fake_apics_enable(&apics);
     assert_true(deadline(0) == HV_LAPIC_NEVER);
-    fake_apic_write(&a, 0, DIVIDE, 0xB); // by 1
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC);
-    fake_apic_write(&a, 0, INITIAL, 1000001); // 1 ms and a tick
+    fake_apic_write(&apics, 0, DIVIDE, 0xB); // by 1
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC);
+    fake_apic_write(&apics, 0, INITIAL, 1000001); // 1 ms and a tick
     assert_true(deadline(0) == start + MS + 1);
-    a.now_100ns += MS / 2;
-    assert_int_equal(fake_apic_read(&a, 0, CURRENT), 500001);
+    apics.now_100ns += MS / 2;
+    assert_int_equal(fake_apic_read(&apics, 0, CURRENT), 500001);
     expect_nothing(0);
-    a.now_100ns = start + MS;
-    assert_int_equal(fake_apic_read(&a, 0, CURRENT), 1);
+    apics.now_100ns = start + MS;
+    assert_int_equal(fake_apic_read(&apics, 0, CURRENT), 1);
     expect_nothing(0);
-    a.now_100ns++;
-    assert_int_equal(fake_apic_take(&a, 0), 0xEC);
+    apics.now_100ns++;
+    assert_int_equal(fake_apic_take(&apics, 0), 0xEC);
     eoi(0);
-    assert_int_equal(fake_apic_read(&a, 0, CURRENT), 0);
-    assert_int_equal(fake_apic_read(&a, 0, INITIAL), 1000001);
+    assert_int_equal(fake_apic_read(&apics, 0, CURRENT), 0);
+    assert_int_equal(fake_apic_read(&apics, 0, INITIAL), 1000001);
     assert_true(deadline(0) == HV_LAPIC_NEVER);
-    a.now_100ns += 100 * MS;
+    apics.now_100ns += 100 * MS;
     expect_nothing(0);
     // Masked: it counts, and nobody hears of it.
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC | MASKED);
-    fake_apic_write(&a, 0, INITIAL, 1000);
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC | MASKED);
+    fake_apic_write(&apics, 0, INITIAL, 1000);
     assert_true(deadline(0) == HV_LAPIC_NEVER);
-    a.now_100ns += MS;
+    apics.now_100ns += MS;
     expect_nothing(0);
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC);
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC);
     expect_nothing(0);
-    fake_apic_write(&a, 0, INITIAL, 1000);
-    fake_apic_write(&a, 0, INITIAL, 0); // stops
-    a.now_100ns += MS;
+    fake_apic_write(&apics, 0, INITIAL, 1000);
+    fake_apic_write(&apics, 0, INITIAL, 0); // stops
+    apics.now_100ns += MS;
     expect_nothing(0);
 }
 
 static void test_timer_periodic(void **state) {
-    uint64_t start = a.now_100ns;
+    uint64_t start = apics.now_100ns;
 
     (void)state;
-    fake_apics_enable(&a);
-    fake_apic_write(&a, 0, DIVIDE, 0x3); // by 16
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC | PERIODIC);
-    fake_apic_write(&a, 0, INITIAL, 62500); // 1 ms
+    fake_apics_enable(&apics);
+    fake_apic_write(&apics, 0, DIVIDE, 0x3); // by 16
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC | PERIODIC);
+    fake_apic_write(&apics, 0, INITIAL, 62500); // 1 ms
     for (unsigned i = 1; i <= 3; i++) {
         assert_true(deadline(0) == start + i * MS);
-        a.now_100ns = start + i * MS - 1;
+        apics.now_100ns = start + i * MS - 1;
         expect_nothing(0);
-        a.now_100ns++;
-        assert_int_equal(fake_apic_take(&a, 0), 0xEC);
+        apics.now_100ns++;
+        assert_int_equal(fake_apic_take(&apics, 0), 0xEC);
         eoi(0);
     }
-    a.now_100ns = start + 10 * MS + MS / 2; // late: one interrupt, and in step again
-    assert_int_equal(fake_apic_take(&a, 0), 0xEC);
+    apics.now_100ns = start + 10 * MS + MS / 2; // late: one interrupt, and in step again
+    assert_int_equal(fake_apic_take(&apics, 0), 0xEC);
     eoi(0);
     expect_nothing(0);
     assert_true(deadline(0) == start + 11 * MS);
-    assert_int_equal(fake_apic_read(&a, 0, CURRENT), 31250);
+    assert_int_equal(fake_apic_read(&apics, 0, CURRENT), 31250);
     // A tick's period wakes nobody more often than every 200 us.
-    fake_apic_write(&a, 0, INITIAL, 1);
-    assert_true(deadline(0) == a.now_100ns + 2000);
+    fake_apic_write(&apics, 0, INITIAL, 1);
+    assert_true(deadline(0) == apics.now_100ns + 2000);
     // The divider may change on the way: the counter goes on from where it was.
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC);
-    fake_apic_write(&a, 0, INITIAL, 62500);
-    a.now_100ns += MS / 2;
-    fake_apic_write(&a, 0, DIVIDE, 0xB);
-    assert_int_equal(fake_apic_read(&a, 0, CURRENT), 31250);
-    assert_true(deadline(0) == a.now_100ns + 313); // 31.25 us
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC);
+    fake_apic_write(&apics, 0, INITIAL, 62500);
+    apics.now_100ns += MS / 2;
+    fake_apic_write(&apics, 0, DIVIDE, 0xB);
+    assert_int_equal(fake_apic_read(&apics, 0, CURRENT), 31250);
+    assert_true(deadline(0) == apics.now_100ns + 313); // 31.25 us
 }
 
 static void test_timer_tsc_deadline(void **state) {
-    uint64_t tsc = fake_apics_now(&a).now_tsc, value = 1;
+    uint64_t tsc = fake_apics_now(&apics).now_tsc, value = 1;
 
     (void)state;
-    fake_apics_enable(&a);
-    assert_int_equal(fake_apic_wrmsr(&a, 0, HV_TSC_DEADLINE_MSR, tsc + 1), 0); // not this mode
-    assert_int_equal(fake_apic_rdmsr(&a, 0, HV_TSC_DEADLINE_MSR, &value), 0);
+    fake_apics_enable(&apics);
+    assert_int_equal(fake_apic_wrmsr(&apics, 0, HV_TSC_DEADLINE_MSR, tsc + 1), 0); // not this mode
+    assert_int_equal(fake_apic_rdmsr(&apics, 0, HV_TSC_DEADLINE_MSR, &value), 0);
     assert_int_equal(value, 0);
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC | DEADLINE);
-    fake_apic_write(&a, 0, INITIAL, 1000); // ignored
-    assert_int_equal(fake_apic_read(&a, 0, INITIAL), 0);
-    assert_int_equal(fake_apic_wrmsr(&a, 0, HV_TSC_DEADLINE_MSR, tsc + 2000001), 0);
-    assert_true(deadline(0) == a.now_100ns + MS + 1);
-    a.now_100ns += MS;
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC | DEADLINE);
+    fake_apic_write(&apics, 0, INITIAL, 1000); // ignored
+    assert_int_equal(fake_apic_read(&apics, 0, INITIAL), 0);
+    assert_int_equal(fake_apic_wrmsr(&apics, 0, HV_TSC_DEADLINE_MSR, tsc + 2000001), 0);
+    assert_true(deadline(0) == apics.now_100ns + MS + 1);
+    apics.now_100ns += MS;
     expect_nothing(0);
-    a.now_100ns++;
-    assert_int_equal(fake_apic_take(&a, 0), 0xEC);
+    apics.now_100ns++;
+    assert_int_equal(fake_apic_take(&apics, 0), 0xEC);
     eoi(0);
-    assert_int_equal(fake_apic_rdmsr(&a, 0, HV_TSC_DEADLINE_MSR, &value), 0);
+    assert_int_equal(fake_apic_rdmsr(&apics, 0, HV_TSC_DEADLINE_MSR, &value), 0);
     assert_int_equal(value, 0);
-    assert_int_equal(fake_apic_wrmsr(&a, 0, HV_TSC_DEADLINE_MSR, 1), 0); // past: at once
-    assert_true(deadline(0) == a.now_100ns);
-    assert_int_equal(fake_apic_take(&a, 0), 0xEC);
+    assert_int_equal(fake_apic_wrmsr(&apics, 0, HV_TSC_DEADLINE_MSR, 1), 0); // past: at once
+    assert_true(deadline(0) == apics.now_100ns);
+    assert_int_equal(fake_apic_take(&apics, 0), 0xEC);
     eoi(0);
-    assert_int_equal(fake_apic_wrmsr(&a, 0, HV_TSC_DEADLINE_MSR, UINT64_MAX), 0);
+    assert_int_equal(fake_apic_wrmsr(&apics, 0, HV_TSC_DEADLINE_MSR, UINT64_MAX), 0);
     assert_true(deadline(0) == HV_LAPIC_NEVER);
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC); // leaving the mode disarms
-    assert_int_equal(a.lapic[0].state.tsc_deadline, 0);
-    a.lapic[0].config.tsc_hz = 0;
-    assert_int_equal(fake_apic_rdmsr(&a, 0, HV_TSC_DEADLINE_MSR, &value), -EPERM);
-    assert_int_equal(fake_apic_wrmsr(&a, 0, HV_TSC_DEADLINE_MSR, 5), -EPERM);
-    fake_apic_write(&a, 0, LVT_TIMER, 0xEC | DEADLINE);
-    assert_int_equal(fake_apic_read(&a, 0, LVT_TIMER), 0xEC);
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC); // leaving the mode disarms
+    assert_int_equal(apics.lapic[0].state.tsc_deadline, 0);
+    apics.lapic[0].config.tsc_hz = 0;
+    assert_int_equal(fake_apic_rdmsr(&apics, 0, HV_TSC_DEADLINE_MSR, &value), -EPERM);
+    assert_int_equal(fake_apic_wrmsr(&apics, 0, HV_TSC_DEADLINE_MSR, 5), -EPERM);
+    fake_apic_write(&apics, 0, LVT_TIMER, 0xEC | DEADLINE);
+    assert_int_equal(fake_apic_read(&apics, 0, LVT_TIMER), 0xEC);
 }
 
 static void test_state(void **state) {
@@ -164,14 +132,14 @@ static void test_state(void **state) {
     struct fake_apics other;
 
     (void)state;
-    fake_apics_enable(&a);
-    fake_apic_write(&a, 1, LDR, 0x02000000);
-    fake_apic_write(&a, 1, LVT_TIMER, 0xEC | PERIODIC);
-    fake_apic_write(&a, 1, INITIAL, 12345);
-    fake_apic_write(&a, 1, TPR, 0x22);
-    hv_lapic_request(&a.lapic[1], 0x55);
-    assert_int_equal(hv_apic_send_msi(&a.bus, 0xFEE01000, 0xC066), 0);
-    hv_lapic_save(&a.lapic[1], &saved);
+    fake_apics_enable(&apics);
+    fake_apic_write(&apics, 1, LDR, 0x02000000);
+    fake_apic_write(&apics, 1, LVT_TIMER, 0xEC | PERIODIC);
+    fake_apic_write(&apics, 1, INITIAL, 12345);
+    fake_apic_write(&apics, 1, TPR, 0x22);
+    hv_lapic_request(&apics.lapic[1], 0x55);
+    assert_int_equal(hv_apic_send_msi(&apics.bus, 0xFEE01000, 0xC066), 0);
+    hv_lapic_save(&apics.lapic[1], &saved);
     fake_apics_init(&other);
     assert_int_equal(hv_lapic_load(&other.lapic[1], &saved), 0);
     assert_memory_equal(&other.lapic[1].state, &saved, sizeof(saved));
@@ -216,10 +184,10 @@ static void test_state(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_timer_one_shot, setup),
-        cmocka_unit_test_setup(test_timer_periodic, setup),
-        cmocka_unit_test_setup(test_timer_tsc_deadline, setup),
-        cmocka_unit_test_setup(test_state, setup),
+        cmocka_unit_test_setup(test_timer_one_shot, lapic_setup),
+        cmocka_unit_test_setup(test_timer_periodic, lapic_setup),
+        cmocka_unit_test_setup(test_timer_tsc_deadline, lapic_setup),
+        cmocka_unit_test_setup(test_state, lapic_setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
