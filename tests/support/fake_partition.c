@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct fake_partition *fake;
+struct fake_partition *fake;
 
 static uint64_t now_100ns(void) {
     return fake->now_100ns;

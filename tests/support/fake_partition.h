@@ -25,7 +25,9 @@ struct fake_partition {
     char log[FAKE_PARTITION_LOG_BYTES];
 };
 
-/// One at a time: ops have no context. All VPs are in VTL2 after vsm_init(); VP 0's VTL2 runs.
+extern struct fake_partition *fake; ///< the one there is, or NULL: ops have no context
+
+/// All VPs are in VTL2 after vsm_init(); VP 0's VTL2 runs.
 struct fake_partition *fake_partition_new(void);
 void fake_partition_free(struct fake_partition *f);
 
