@@ -4,6 +4,7 @@
 
 #include "tests/support/uefi_client.h"
 
+#include "devices/uefi_vars.h"
 #include "igvm/base/bytes.h"
 #include "igvm/base/check.h"
 
@@ -33,6 +34,18 @@ void uefi_client_init(struct uefi_client *c, struct uefi_engine *engine) {
     memset(c, 0, sizeof(*c));
     c->call = call_engine;
     c->ctx = engine;
+}
+
+static int call_backend(void *ctx, uint8_t *message, size_t size_bytes) {
+    struct uefi_vars_backend *backend = ctx;
+
+    return backend->call(backend, message, (uint32_t)size_bytes);
+}
+
+void uefi_client_init_backend(struct uefi_client *c, struct uefi_vars_backend *backend) {
+    memset(c, 0, sizeof(*c));
+    c->call = call_backend;
+    c->ctx = backend;
 }
 
 size_t uefi_put_name(uint8_t *out, const char *name) {

@@ -6,6 +6,8 @@
 
 #include "userspace/uefi/uefi.h"
 
+struct uefi_vars_backend;
+
 /// One message at a time, and who answers it.
 struct uefi_client {
     int (*call)(void *ctx, uint8_t *message, size_t size_bytes); ///< 0 or -errno
@@ -24,6 +26,8 @@ struct uefi_client {
 
 /// Answers by an engine.
 void uefi_client_init(struct uefi_client *client, struct uefi_engine *engine);
+/// Answers by what the variable device would ask.
+void uefi_client_init_backend(struct uefi_client *client, struct uefi_vars_backend *backend);
 
 extern const struct uefi_guid uefi_test_guid;   ///< a namespace of nobody
 extern const struct uefi_guid uefi_test_global; ///< EFI_GLOBAL_VARIABLE

@@ -267,12 +267,6 @@ static void keys_that_are_none(void **state) {
 
 // ---- the process ----
 
-static int call_link(void *ctx, uint8_t *message, size_t size_bytes) {
-    struct uefi_vars_client *link = ctx;
-
-    return link->backend.call(&link->backend, message, (uint32_t)size_bytes);
-}
-
 /// Starts the process with such a text of keys; its socket.
 static int start(const char *text, size_t size, pid_t *pid) {
     char socket_option[32], keys_option[32];
@@ -305,8 +299,7 @@ static void in_the_process(void **state) {
 
     (void)state;
     uefi_vars_client_init(&link, start(text, size, &pid));
-    client.call = call_link;
-    client.ctx = &link;
+    uefi_client_init_backend(&client, &link.backend);
     check_in_force(&client);
     uefi_vars_client_close(&link);
     waitpid(pid, NULL, 0);

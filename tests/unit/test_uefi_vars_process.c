@@ -2,9 +2,8 @@
 //
 // The variable process for real: forked, confined, with a vault that is a thread of the test, and
 // driven by the VM worker's client. Persistence, a store that is damaged or cannot be had, a vault
-// that fails, garbage on the socket, kills, a process that hangs or lies, a new one at a reset.
+// that fails, garbage on the socket, kills, a new one at a reset.
 
-#include "igvm/base/bytes.h"
 #include "tests/support/uefi_client.h"
 #include "userspace/uefi_vars.h"
 #include "userspace/uefi_vars_client.h"
@@ -19,9 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -86,12 +83,6 @@ static void *vault_thread(void *arg) {
     return NULL;
 }
 
-static int call_link(void *ctx, uint8_t *message, size_t size_bytes) {
-    struct uefi_vars_client *link = ctx;
-
-    return link->backend.call(&link->backend, message, (uint32_t)size_bytes);
-}
-
 /// Starts a process; its socket.
 static int start_process(struct fixture *f, bool with_vault) {
     char socket_option[32], vault_option[32];
@@ -135,8 +126,7 @@ static int setup(void **state) {
     f->vault.fd = pair[0];
     f->vault.process_fd = pair[1];
     assert_int_equal(pthread_create(&f->vault.thread, NULL, vault_thread, &f->vault), 0);
-    f->client.call = call_link;
-    f->client.ctx = &f->link;
+    uefi_client_init_backend(&f->client, &f->link.backend);
     *state = f;
     return 0;
 }
@@ -160,8 +150,6 @@ static int teardown(void **state) {
 #define SET(name, attributes, text)                                                                \
     uefi_set(&f->client, &uefi_test_guid, (name), (attributes), (text), strlen(text))
 #define GET(name) uefi_get(&f->client, &uefi_test_guid, (name), 1024)
-
-// ---- a good process ----
 
 static void variables_last(void **state) {
     struct fixture *f = *state;
@@ -324,114 +312,13 @@ static void garbage_on_the_socket(void **state) {
     stop(f);
 }
 
-// ---- a bad process ----
-
-/// A process of the test's: what it sends stands in the socket already.
-static int fake_process(struct fixture *f, const struct uefi_vars_packet *packets, unsigned count) {
-    static uint8_t out[UEFI_VARS_PACKET_MAX_BYTES];
-    int pair[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-    for (unsigned i = 0; i < count; i++) {
-        size_t n = uefi_vars_packet_format(out, &packets[i]);
-
-        assert_true(send(pair[1], out, n, 0) == (ssize_t)n);
-    }
-    uefi_vars_client_init(&f->link, pair[0]);
-    return pair[1];
-}
-
-static void a_process_that_lies(void **state) {
-    struct fixture *f = *state;
-    uint8_t payload[100] = {0};
-    const struct uefi_vars_packet lies[] = {
-        {.op = UEFI_VARS_CALL_DONE, .sequence = 2, .payload = payload, .payload_bytes = 40},
-        {.op = UEFI_VARS_CALL_DONE, .sequence = 1, .payload = payload, .payload_bytes = 39},
-        {.op = UEFI_VARS_CALL_DONE, .sequence = 1, .payload = payload, .payload_bytes = 41},
-        {.op = UEFI_VARS_CALL_DONE, .sequence = 1},
-        {.op = UEFI_VARS_RESET_DONE, .sequence = 1},
-        {.op = UEFI_VARS_CALL, .sequence = 1, .room = 40, .payload = payload, .payload_bytes = 40},
-        {.op = UEFI_VARS_CALL_DONE, .sequence = 1, .status = 5000},
-    };
-
-    for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-        int other = fake_process(f, &lies[i], 1);
-
-        uefi_begin(&f->client, &uefi_test_variable_service, 16);
-        assert_int_equal(uefi_call(&f->client, 5, 0), UEFI_NO_ANSWER);
-        assert_int_equal(f->client.transport, -EIO);
-        assert_true(uefi_vars_client_is_dead(&f->link));
-        uefi_vars_client_close(&f->link);
-        close(other);
-    }
-}
-
-static void ready_comes_once(void **state) {
-    struct fixture *f = *state;
-    const struct uefi_vars_packet packets[] = {
-        {.op = UEFI_VARS_READY, .status = EIO},
-        {.op = UEFI_VARS_RESET_DONE, .sequence = 1, .status = ENOMEM},
-        {.op = UEFI_VARS_READY},
-    };
-    int other = fake_process(f, packets, 3);
-
-    assert_int_equal(f->link.backend.reset(&f->link.backend), -ENOMEM);
-    assert_int_equal(f->link.backend.reset(&f->link.backend), -EIO);
-    assert_true(uefi_vars_client_is_dead(&f->link));
-    uefi_vars_client_close(&f->link);
-    close(other);
-}
-
-static volatile sig_atomic_t alarms;
-
-static void on_alarm(int signal_number) {
-    (void)signal_number;
-    alarms++;
-}
-
-/// The VP is kicked all the time, more often than the limit ends.
-static void a_process_that_hangs_under_signals(void **state) {
-    struct fixture *f = *state;
-    int other = fake_process(f, NULL, 0);
-    struct sigaction action = {.sa_handler = on_alarm};
-    struct itimerval every = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
-
-    f->link.call_max_ms = 300;
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &every, NULL);
-    assert_int_equal(f->link.backend.reset(&f->link.backend), -EIO);
-    setitimer(ITIMER_REAL, &never, NULL);
-    assert_true(alarms > 2);
-    assert_true(uefi_vars_client_is_dead(&f->link));
-    uefi_vars_client_close(&f->link);
-    close(other);
-}
-
-static void a_process_that_hangs(void **state) {
-    struct fixture *f = *state;
-    int other = fake_process(f, NULL, 0);
-    time_t before = time(NULL);
-    int again = dup(f->link.fd);
-
-    f->link.call_max_ms = 200;
-    f->link.fd = -1;
-    uefi_vars_client_attach(&f->link, again); // the limit holds from here on
-    assert_int_equal(f->link.backend.reset(&f->link.backend), -EIO);
-    assert_true(time(NULL) - before < 15);
-    assert_true(uefi_vars_client_is_dead(&f->link));
-    assert_int_equal(f->link.backend.reset(&f->link.backend), -EIO); // at once
-    uefi_vars_client_close(&f->link);
-    close(other);
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(variables_last),   T(a_death_between_calls_shows), T(without_a_vault),
-        T(inspect),          T(a_vault_that_fails),          T(a_store_that_cannot_be_had),
-        T(a_damaged_store),  T(garbage_on_the_socket),       T(a_process_that_lies),
-        T(ready_comes_once), T(a_process_that_hangs),        T(a_process_that_hangs_under_signals),
+        T(variables_last),  T(a_death_between_calls_shows), T(without_a_vault),
+        T(inspect),         T(a_vault_that_fails),          T(a_store_that_cannot_be_had),
+        T(a_damaged_store), T(garbage_on_the_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
