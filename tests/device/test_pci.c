@@ -77,14 +77,9 @@ static int set_up(void **state) {
     struct bus_region part = {.size_bytes = 0x100, .fn = bar_fn, .self = x, .name = "part"};
 
     x->m = fake_machine_new();
-    config = (struct pci_root_config){.pio = x->m->pio,
-                                      .mmio = x->m->mmio,
-                                      .msi = fake_msi_sink(x->m),
-                                      .intx_first_gsi = 16,
-                                      .set_line = fake_set_line,
-                                      .set_line_ctx = x->m,
-                                      .reset_requested = reset_requested,
-                                      .reset_ctx = x};
+    config = fake_pci_root_config(x->m);
+    config.reset_requested = reset_requested;
+    config.reset_ctx = x;
     assert_int_equal(pci_root_init(&x->root, &config), 0);
     pci_init(&x->f, "pci-test", &identity, &hooks, x);
     assert_int_equal(pci_add_bar(&x->f, 0, PCI_BAR_MEM32, 0x4000), 0);

@@ -49,12 +49,7 @@ static struct fixture *build(const struct disk_info *info, unsigned loop_count) 
     struct virtio_blk_config config;
 
     f->m = fake_machine_new();
-    root = (struct pci_root_config){.pio = f->m->pio,
-                                    .mmio = f->m->mmio,
-                                    .msi = fake_msi_sink(f->m),
-                                    .intx_first_gsi = 16,
-                                    .set_line = fake_set_line,
-                                    .set_line_ctx = f->m};
+    root = fake_pci_root_config(f->m);
     fake_loop_init(&f->fl2, NULL, 0);
     f->fl2.loop.vp_index = 1;
     f->loops[0] = &f->m->fl.loop;

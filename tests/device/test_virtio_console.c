@@ -35,12 +35,7 @@ static struct fixture *build(void) {
 
     f->m = fake_machine_new();
     f->loops[0] = &f->m->fl.loop;
-    root = (struct pci_root_config){.pio = f->m->pio,
-                                    .mmio = f->m->mmio,
-                                    .msi = fake_msi_sink(f->m),
-                                    .intx_first_gsi = 16,
-                                    .set_line = fake_set_line,
-                                    .set_line_ctx = f->m};
+    root = fake_pci_root_config(f->m);
     assert_int_equal(pci_root_init(&f->root, &root), 0);
     fake_chardev_init(&f->fc);
     config = (struct virtio_console_config){

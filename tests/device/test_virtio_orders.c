@@ -105,12 +105,7 @@ static int set_up(void **state) {
     }
     f->disk = (struct disk){.ops = &disk_ops,
                             .info = {.size_bytes = DISK_BYTES, .logical_block_bytes = 512}};
-    root = (struct pci_root_config){.pio = f->m->pio,
-                                    .mmio = f->m->mmio,
-                                    .msi = fake_msi_sink(f->m),
-                                    .intx_first_gsi = 16,
-                                    .set_line = fake_set_line,
-                                    .set_line_ctx = f->m};
+    root = fake_pci_root_config(f->m);
     assert_int_equal(pci_root_init(&f->root, &root), 0);
     config = (struct virtio_blk_config){
         .virtio = {.name = "blk", .gm = &f->m->gm, .loops = f->homes, .loop_count = QUEUES},

@@ -43,12 +43,7 @@ static struct fixture *build(virtio_rng_source_fn source) {
     f->m = fake_machine_new();
     f->loops[0] = &f->m->fl.loop;
     f->limit = 1 << 20;
-    root = (struct pci_root_config){.pio = f->m->pio,
-                                    .mmio = f->m->mmio,
-                                    .msi = fake_msi_sink(f->m),
-                                    .intx_first_gsi = 16,
-                                    .set_line = fake_set_line,
-                                    .set_line_ctx = f->m};
+    root = fake_pci_root_config(f->m);
     assert_int_equal(pci_root_init(&f->root, &root), 0);
     config = (struct virtio_rng_config){
         .virtio = {.name = "virtio-rng0", .gm = &f->m->gm, .loops = f->loops, .loop_count = 1},

@@ -188,12 +188,7 @@ static void lives_on_threads(void **state) {
     _Atomic unsigned msi_count = 0;
     struct disk disk = {.ops = &disk_ops,
                         .info = {.size_bytes = DISK_BYTES, .logical_block_bytes = 512}};
-    struct pci_root_config root_config = {.pio = m->pio,
-                                          .mmio = m->mmio,
-                                          .msi = {.send = send_msi, .ctx = &msi_count},
-                                          .intx_first_gsi = 16,
-                                          .set_line = fake_set_line,
-                                          .set_line_ctx = m};
+    struct pci_root_config root_config = fake_pci_root_config(m);
     struct virtio_blk_config config = {
         .virtio = {.name = "blk", .gm = &m->gm, .loops = homes, .loop_count = QUEUES},
         .pci = {.name = "pci-blk", .root = &root, .slot = 3},
@@ -202,6 +197,7 @@ static void lives_on_threads(void **state) {
     struct virtio_driver vd;
 
     (void)state;
+    root_config.msi = (struct msi_sink){.send = send_msi, .ctx = &msi_count};
     for (unsigned i = 0; i < QUEUES; i++) {
         start_loop(&loops[i], i);
     }

@@ -33,12 +33,7 @@ static void set_up(void) {
         .vendor_id = 0x1AF4, .device_id = 0x1042, .has_intx = true};
     static const char *const names[FUNCTIONS] = {"a", "b", "c"};
     struct bus_region part = {.size_bytes = 0x100, .fn = bar_fn, .name = "part"};
-    struct pci_root_config config = {.pio = m->pio,
-                                     .mmio = m->mmio,
-                                     .msi = fake_msi_sink(m),
-                                     .intx_first_gsi = 16,
-                                     .set_line = fake_set_line,
-                                     .set_line_ctx = m};
+    struct pci_root_config config = fake_pci_root_config(m);
 
     CHECK(pci_root_init(&root, &config) == 0);
     for (unsigned i = 0; i < FUNCTIONS; i++) {

@@ -3,6 +3,7 @@
 // The machine for device tests.
 #include "tests/support/fake_machine.h"
 
+#include "devices/pci.h"
 #include "igvm/base/check.h"
 
 #include <stdlib.h>
@@ -79,6 +80,15 @@ static int send_msi(void *ctx, uint64_t address, uint32_t data) {
 
 struct msi_sink fake_msi_sink(struct fake_machine *m) {
     return (struct msi_sink){.send = send_msi, .ctx = m};
+}
+
+struct pci_root_config fake_pci_root_config(struct fake_machine *m) {
+    return (struct pci_root_config){.pio = m->pio,
+                                    .mmio = m->mmio,
+                                    .msi = fake_msi_sink(m),
+                                    .intx_first_gsi = 16,
+                                    .set_line = fake_set_line,
+                                    .set_line_ctx = m};
 }
 
 static uint64_t access_bus(struct bus *bus, uint64_t address, uint8_t size_bytes, bool is_write,

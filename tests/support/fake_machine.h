@@ -21,6 +21,8 @@
 #define FAKE_HIGH_START UINT64_C(0x100000000) ///< [high start, high end) is RAM again
 #define FAKE_HIGH_END   UINT64_C(0x100010000)
 
+struct pci_root_config;
+
 struct fake_msi {
     uint64_t address;
     uint32_t data;
@@ -47,6 +49,8 @@ void fake_machine_free(struct fake_machine *m);
 
 struct irq_line fake_irq(struct fake_machine *m, uint32_t line);
 struct msi_sink fake_msi_sink(struct fake_machine *m);
+/// A PCI root (devices/pci.h) on the machine's buses, its INTx lines 16 to 19.
+struct pci_root_config fake_pci_root_config(struct fake_machine *m);
 void fake_set_line(void *machine, uint32_t line, bool level); ///< irq_line.set
 
 uint32_t fake_pio_read(struct fake_machine *m, uint16_t port, uint8_t size_bytes);

@@ -44,12 +44,7 @@ void fuzz_virtio_init(struct fuzz_virtio *fv) {
     fv->m = fresh_machine();
     fv->pio = fv->m->pio;
     fv->loops[0] = &fv->m->fl.loop;
-    root = (struct pci_root_config){.pio = fv->m->pio,
-                                    .mmio = fv->m->mmio,
-                                    .msi = fake_msi_sink(fv->m),
-                                    .intx_first_gsi = 16,
-                                    .set_line = fake_set_line,
-                                    .set_line_ctx = fv->m};
+    root = fake_pci_root_config(fv->m);
     CHECK(pci_root_init(&fv->root, &root) == 0);
 }
 
