@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Virtio console: both directions, back-pressure, and no byte lost over pause, save and restore.
-#include "devices/virtio_console.h"
-#include "tests/support/virtio_driver.h"
+#include "tests/support/virtio_console_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,66 +10,24 @@
 
 #include <cmocka.h>
 
-#define BAR_BASE  0xC0000000u
-#define RING_BASE 0x10000u
-#define RX_GPA    0x80000u
-#define TX_GPA    0x90000u
-#define SLOT      2u
-#define RX        0u
-#define TX        1u
-
-struct fixture {
-    struct fake_machine *m;
-    struct loop *loops[1];
-    struct pci_root root;
-    struct fake_chardev fc;
-    struct virtio_console console;
-    struct virtio_driver vd;
-};
-
-static struct fixture *build(void) {
-    struct fixture *f = calloc(1, sizeof(*f));
-    struct pci_root_config root;
-    struct virtio_console_config config;
-
-    f->m = fake_machine_new();
-    f->loops[0] = &f->m->fl.loop;
-    root = fake_pci_root_config(f->m);
-    assert_int_equal(pci_root_init(&f->root, &root), 0);
-    fake_chardev_init(&f->fc);
-    config = (struct virtio_console_config){
-        .virtio = {.name = "virtio-console0", .gm = &f->m->gm, .loops = f->loops, .loop_count = 1},
-        .pci = {.name = "pci-virtio-console0", .root = &f->root, .slot = SLOT},
-        .chardev = &f->fc.chardev,
-    };
-    assert_int_equal(virtio_console_init(&f->console, &config), 0);
-    vd_probe(&f->vd, f->m, SLOT, BAR_BASE, RING_BASE);
-    return f;
-}
+#define RX_GPA 0x80000u
+#define TX_GPA 0x90000u
 
 static int setup(void **state) {
-    struct fixture *f = build();
+    struct console_fixture *f = console_build(0, 0);
 
     vd_start(&f->vd, ~0ull, 2, 8);
     *state = f;
     return 0;
 }
 
-static int teardown(void **state) {
-    struct fixture *f = *state;
-
-    fake_machine_free(f->m);
-    free(f);
-    return 0;
-}
-
-static void give_receive_buffer(struct fixture *f, uint32_t size_bytes) {
+static void give_receive_buffer(struct console_fixture *f, uint32_t size_bytes) {
     struct vd_buffer buffer = {RX_GPA, size_bytes, true};
 
     vd_submit(&f->vd, RX, vd_chain(&f->vd, RX, &buffer, 1));
 }
 
-static void transmit(struct fixture *f, const char *text) {
+static void transmit(struct console_fixture *f, const char *text) {
     struct vd_buffer buffers[] = {
         {TX_GPA, 2, false},
         {TX_GPA + 2, (uint32_t)strlen(text) - 2, false},
@@ -80,13 +37,13 @@ static void transmit(struct fixture *f, const char *text) {
     vd_submit(&f->vd, TX, vd_chain(&f->vd, TX, buffers, 2));
 }
 
-static void feed(struct fixture *f, const char *text) {
+static void feed(struct console_fixture *f, const char *text) {
     fake_chardev_feed(&f->fc, text, strlen(text));
     assert_true(fake_loop_run(&f->m->fl));
 }
 
 static void receives(void **state) {
-    struct fixture *f = *state;
+    struct console_fixture *f = *state;
     struct vd_used used;
     char bytes[16];
 
@@ -111,7 +68,7 @@ static void receives(void **state) {
 }
 
 static void transmits_with_back_pressure(void **state) {
-    struct fixture *f = *state;
+    struct console_fixture *f = *state;
     struct vd_used used;
 
     transmit(f, "first ");
@@ -133,7 +90,7 @@ static void transmits_with_back_pressure(void **state) {
 }
 
 static void reset_forgets_a_half_sent_chain(void **state) {
-    struct fixture *f = *state;
+    struct console_fixture *f = *state;
     struct vd_used used;
 
     f->fc.out_room = 3;
@@ -147,7 +104,7 @@ static void reset_forgets_a_half_sent_chain(void **state) {
 }
 
 static void a_shortened_chain_is_harmless(void **state) {
-    struct fixture *f = *state;
+    struct console_fixture *f = *state;
     struct vd_used used;
 
     f->fc.out_room = 5;
@@ -162,7 +119,7 @@ static void a_shortened_chain_is_harmless(void **state) {
 }
 
 static void receive_buffer_must_be_writable(void **state) {
-    struct fixture *f = *state;
+    struct console_fixture *f = *state;
     struct vd_buffer buffer = {RX_GPA, 16, false};
 
     feed(f, "x");
@@ -176,8 +133,8 @@ static void paused(void *ctx) {
 }
 
 static void save_and_restore_in_the_middle(void **state) {
-    struct fixture *f = *state;
-    struct fixture *g = build();
+    struct console_fixture *f = *state;
+    struct console_fixture *g = console_build(0, 0);
     struct guest_memory own = g->m->gm;
     struct device *device = &f->console.virtio.device;
     struct vd_used used;
@@ -214,13 +171,14 @@ static void save_and_restore_in_the_middle(void **state) {
     free(blobs[0]);
     free(blobs[1]);
     g->m->gm = own;
-    teardown((void **)&g);
+    console_free(g);
 }
 
 /// The driver keeps adding while the device works: others get their turn.
 static size_t endless_write(struct chardev *c, const uint8_t *bytes, size_t size) {
     struct fake_chardev *fc = (struct fake_chardev *)c;
-    struct fixture *f = (struct fixture *)((char *)fc - offsetof(struct fixture, fc));
+    struct console_fixture *f =
+        (struct console_fixture *)((char *)fc - offsetof(struct console_fixture, fc));
 
     (void)bytes;
     fc->write_calls++;
@@ -231,7 +189,7 @@ static size_t endless_write(struct chardev *c, const uint8_t *bytes, size_t size
 }
 
 static void a_busy_driver_does_not_keep_the_loop(void **state) {
-    struct fixture *f = *state;
+    struct console_fixture *f = *state;
     struct chardev_ops endless = *f->fc.chardev.ops;
 
     endless.write = endless_write;
@@ -246,13 +204,14 @@ static void a_busy_driver_does_not_keep_the_loop(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(receives, setup, teardown),
-        cmocka_unit_test_setup_teardown(transmits_with_back_pressure, setup, teardown),
-        cmocka_unit_test_setup_teardown(reset_forgets_a_half_sent_chain, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_shortened_chain_is_harmless, setup, teardown),
-        cmocka_unit_test_setup_teardown(receive_buffer_must_be_writable, setup, teardown),
-        cmocka_unit_test_setup_teardown(save_and_restore_in_the_middle, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_busy_driver_does_not_keep_the_loop, setup, teardown),
+        cmocka_unit_test_setup_teardown(receives, setup, console_teardown),
+        cmocka_unit_test_setup_teardown(transmits_with_back_pressure, setup, console_teardown),
+        cmocka_unit_test_setup_teardown(reset_forgets_a_half_sent_chain, setup, console_teardown),
+        cmocka_unit_test_setup_teardown(a_shortened_chain_is_harmless, setup, console_teardown),
+        cmocka_unit_test_setup_teardown(receive_buffer_must_be_writable, setup, console_teardown),
+        cmocka_unit_test_setup_teardown(save_and_restore_in_the_middle, setup, console_teardown),
+        cmocka_unit_test_setup_teardown(a_busy_driver_does_not_keep_the_loop, setup,
+                                        console_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
