@@ -64,9 +64,8 @@ sizes() {
     local bad=0 f n
     for f in "${c_files[@]}"; do
         n=$(wc -l <"$f")
-        # A test file is a list: it may be longer.
-        case $f in tests/*) most=700 ;; *) most=600 ;; esac
-        if [ "$n" -gt "$most" ]; then
+        # The aim is 400; the longest is a list of constants (vtl2/hv/tlfs.h).
+        if [ "$n" -gt 480 ]; then
             echo "$f: $n lines; is it two parts?"
             bad=1
         fi
