@@ -5,7 +5,6 @@
 
 #include "userspace/vtpm.h"
 
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,8 +15,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define TIMEOUT_MS 60000
 
 uint64_t vtpm_alone_random(struct vtpm_alone *f) {
     f->random ^= f->random << 13;
@@ -32,7 +29,7 @@ int vtpm_alone_setup(void **state) {
     snprintf(f->dir, sizeof(f->dir), "/tmp/parapet-vtpm-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->state, sizeof(f->state), "%s/state", f->dir);
-    f->fd = -1;
+    f->line.fd = -1;
     f->random = 0x9E3779B97F4A7C15;
     *state = f;
     return 0;
@@ -41,8 +38,7 @@ int vtpm_alone_setup(void **state) {
 void vtpm_alone_stop(struct vtpm_alone *f) {
     int status;
 
-    close(f->fd);
-    f->fd = -1;
+    vtpm_line_close(&f->line);
     assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
     f->pid = 0;
     assert_true(WIFEXITED(status));
@@ -52,8 +48,7 @@ void vtpm_alone_stop(struct vtpm_alone *f) {
 void vtpm_alone_kill(struct vtpm_alone *f) {
     kill(f->pid, SIGKILL);
     waitpid(f->pid, NULL, 0);
-    close(f->fd);
-    f->fd = -1;
+    vtpm_line_close(&f->line);
     f->pid = 0;
 }
 
@@ -69,21 +64,9 @@ int vtpm_alone_teardown(void **state) {
     return 0;
 }
 
-void vtpm_alone_receive(struct vtpm_alone *f, struct vtpm_message *m) {
-    struct pollfd p = {.fd = f->fd, .events = POLLIN};
-    ssize_t n;
-
-    assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
-    n = recv(f->fd, f->response, sizeof(f->response), 0);
-    assert_true(n > 0);
-    assert_int_equal(vtpm_message_parse(f->response, (size_t)n, VTPM_TO_CLIENT, m), 0);
-    f->response_bytes = m->payload_bytes;
-}
-
 void vtpm_alone_start(struct vtpm_alone *f, const char *extra) {
     char socket_arg[32];
     char state_arg[128];
-    struct vtpm_message ready;
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
@@ -98,50 +81,5 @@ void vtpm_alone_start(struct vtpm_alone *f, const char *extra) {
         _exit(vtpm_main(extra ? 4 : 3, argv));
     }
     close(pair[1]);
-    f->fd = pair[0];
-    vtpm_alone_receive(f, &ready);
-    assert_int_equal(ready.op, VTPM_READY);
-    f->ready_status = ready.status;
-}
-
-void vtpm_alone_send(struct vtpm_alone *f, const struct tpm_command *c) {
-    uint8_t out[VTPM_MESSAGE_MAX_BYTES];
-    size_t n = vtpm_message_format(out, &(struct vtpm_message){.op = VTPM_COMMAND,
-                                                               .sequence = ++f->sequence,
-                                                               .payload = c->bytes,
-                                                               .payload_bytes = c->size_bytes});
-
-    assert_int_equal(send(f->fd, out, n, MSG_NOSIGNAL), n);
-}
-
-void vtpm_alone_send_plain(struct vtpm_alone *f, enum vtpm_op op, uint32_t sequence) {
-    uint8_t out[VTPM_MESSAGE_MAX_BYTES];
-    size_t n = vtpm_message_format(out, &(struct vtpm_message){.op = op, .sequence = sequence});
-
-    assert_int_equal(send(f->fd, out, n, MSG_NOSIGNAL), n);
-}
-
-const uint8_t *vtpm_alone_response(const struct vtpm_alone *f) {
-    return f->response + VTPM_HEADER_BYTES;
-}
-
-uint32_t vtpm_alone_run(struct vtpm_alone *f, struct tpm_command c) {
-    struct vtpm_message m;
-
-    vtpm_alone_send(f, &c);
-    vtpm_alone_receive(f, &m);
-    assert_int_equal(m.op, VTPM_COMMAND_DONE);
-    assert_int_equal(m.sequence, f->sequence);
-    assert_int_equal(m.status, 0);
-    return tpm_rc(vtpm_alone_response(f), f->response_bytes);
-}
-
-void vtpm_alone_power_cycle(struct vtpm_alone *f) {
-    struct vtpm_message m;
-
-    vtpm_alone_send_plain(f, VTPM_POWER_CYCLE, ++f->sequence);
-    vtpm_alone_receive(f, &m);
-    assert_int_equal(m.op, VTPM_POWER_CYCLE_DONE);
-    assert_int_equal(m.sequence, f->sequence);
-    assert_int_equal(m.status, 0);
+    vtpm_line_open(&f->line, pair[0]);
 }

@@ -8,7 +8,6 @@
 #include "userspace/vtpm.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,8 +21,6 @@
 
 #include <cmocka.h>
 
-#define TIMEOUT_MS 120000
-
 int vtpm_pair_setup(void **state) {
     struct vtpm_pair *f = calloc(1, sizeof(*f));
     int fd;
@@ -32,7 +29,7 @@ int vtpm_pair_setup(void **state) {
     fd = mkstemp(f->path);
     assert_true(fd >= 0);
     close(fd);
-    f->fd = f->vault_fd = -1;
+    f->line.fd = f->vault_fd = -1;
     f->key = 0x31;
     *state = f;
     return 0;
@@ -48,8 +45,7 @@ static void end(pid_t *pid) {
 }
 
 void vtpm_pair_stop_vtpm(struct vtpm_pair *f) {
-    close(f->fd);
-    f->fd = -1;
+    vtpm_line_close(&f->line);
     end(&f->vtpm);
 }
 
@@ -102,20 +98,8 @@ void vtpm_pair_start_vault(struct vtpm_pair *f) {
     f->vault_fd = pair[0];
 }
 
-static void receive(struct vtpm_pair *f, struct vtpm_message *m) {
-    struct pollfd p = {.fd = f->fd, .events = POLLIN};
-    ssize_t n;
-
-    assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
-    n = recv(f->fd, f->response, sizeof(f->response), 0);
-    assert_true(n > 0);
-    assert_int_equal(vtpm_message_parse(f->response, (size_t)n, VTPM_TO_CLIENT, m), 0);
-    f->response_bytes = m->payload_bytes;
-}
-
 void vtpm_pair_start_vtpm_with(struct vtpm_pair *f, const char *extra, const char *more) {
     char socket_arg[32], state_arg[32], extra_arg[32], more_arg[32];
-    struct vtpm_message ready;
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
@@ -132,10 +116,7 @@ void vtpm_pair_start_vtpm_with(struct vtpm_pair *f, const char *extra, const cha
         _exit(vtpm_main(4 + (extra != NULL) + (more != NULL), argv));
     }
     close(pair[1]);
-    f->fd = pair[0];
-    receive(f, &ready);
-    assert_int_equal(ready.op, VTPM_READY);
-    f->ready_status = ready.status;
+    vtpm_line_open(&f->line, pair[0]);
 }
 
 void vtpm_pair_start_vtpm(struct vtpm_pair *f, const char *extra) {
@@ -145,35 +126,4 @@ void vtpm_pair_start_vtpm(struct vtpm_pair *f, const char *extra) {
 void vtpm_pair_start(struct vtpm_pair *f, const char *extra) {
     vtpm_pair_start_vault(f);
     vtpm_pair_start_vtpm(f, extra);
-}
-
-const uint8_t *vtpm_pair_response(const struct vtpm_pair *f) {
-    return f->response + VTPM_HEADER_BYTES;
-}
-
-uint32_t vtpm_pair_run(struct vtpm_pair *f, struct tpm_command c) {
-    uint8_t out[VTPM_MESSAGE_MAX_BYTES];
-    struct vtpm_message m;
-    size_t n = vtpm_message_format(out, &(struct vtpm_message){.op = VTPM_COMMAND,
-                                                               .sequence = ++f->sequence,
-                                                               .payload = c.bytes,
-                                                               .payload_bytes = c.size_bytes});
-
-    assert_int_equal(send(f->fd, out, n, MSG_NOSIGNAL), n);
-    receive(f, &m);
-    assert_int_equal(m.op, VTPM_COMMAND_DONE);
-    assert_int_equal(m.status, 0);
-    return tpm_rc(vtpm_pair_response(f), f->response_bytes);
-}
-
-void vtpm_pair_power_cycle(struct vtpm_pair *f) {
-    uint8_t out[VTPM_HEADER_BYTES];
-    struct vtpm_message m;
-
-    vtpm_message_format(out,
-                        &(struct vtpm_message){.op = VTPM_POWER_CYCLE, .sequence = ++f->sequence});
-    assert_int_equal(send(f->fd, out, sizeof(out), 0), sizeof(out));
-    receive(f, &m);
-    assert_int_equal(m.op, VTPM_POWER_CYCLE_DONE);
-    assert_int_equal(m.status, 0);
 }

@@ -37,34 +37,34 @@ static void test_lasts(void **state) {
     uint8_t first[256];
 
     vtpm_pair_start(f, NULL);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_read_public(EK_HANDLE)), 0);
-    memcpy(first, vtpm_pair_response(f) + 70, sizeof(first));
-    assert_int_equal(vtpm_pair_run(f, tpm_nv_define(NV_INDEX, 8)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_nv_write(NV_INDEX, "parapet!", 8)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_shutdown(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_read_public(EK_HANDLE)), 0);
+    memcpy(first, tpm_response(&f->line) + 70, sizeof(first));
+    assert_int_equal(tpm_run(&f->line, tpm_nv_define(NV_INDEX, 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_write(NV_INDEX, "parapet!", 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_shutdown(0)), 0);
     vtpm_pair_stop(f);
 
     vtpm_pair_start(f, "--create=never");
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_nv_read(NV_INDEX, 8)), 0);
-    assert_memory_equal(vtpm_pair_response(f) + 16, "parapet!", 8);
-    assert_int_equal(vtpm_pair_run(f, tpm_read_public(EK_HANDLE)), 0);
-    assert_memory_equal(first, vtpm_pair_response(f) + 70, sizeof(first));
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_read(NV_INDEX, 8)), 0);
+    assert_memory_equal(tpm_response(&f->line) + 16, "parapet!", 8);
+    assert_int_equal(tpm_run(&f->line, tpm_read_public(EK_HANDLE)), 0);
+    assert_memory_equal(first, tpm_response(&f->line) + 70, sizeof(first));
     // Another vTPM process on the same vault: what a supervisor does at a guest reset.
     vtpm_pair_stop_vtpm(f);
     vtpm_pair_start_vtpm(f, NULL);
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_nv_read(NV_INDEX, 8)), 0);
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_read(NV_INDEX, 8)), 0);
     vtpm_pair_stop(f);
 
     assert_int_equal(truncate(f->path, 0), 0); // a new machine
     vtpm_pair_start(f, NULL);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_read_public(EK_HANDLE)), 0);
-    assert_memory_not_equal(first, vtpm_pair_response(f) + 70, sizeof(first));
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_read_public(EK_HANDLE)), 0);
+    assert_memory_not_equal(first, tpm_response(&f->line) + 70, sizeof(first));
     vtpm_pair_stop(f);
 }
 
@@ -83,12 +83,12 @@ static void assert_fails(struct vtpm_pair *f) {
     uint64_t before = file_hash(f);
 
     vtpm_pair_start(f, NULL);
-    assert_int_not_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0x101); // TPM_RC_FAILURE
-    assert_int_equal(vtpm_pair_run(f, tpm_get_random(8)), 0x101);
+    assert_int_not_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0x101); // TPM_RC_FAILURE
+    assert_int_equal(tpm_run(&f->line, tpm_get_random(8)), 0x101);
     vtpm_pair_stop(f);
     vtpm_pair_start(f, "--on-corrupt=manufacture");
-    assert_int_not_equal(f->ready_status, 0);
+    assert_int_not_equal(f->line.ready_status, 0);
     vtpm_pair_stop(f);
     assert_int_equal(file_hash(f), before);
 }
@@ -99,7 +99,7 @@ static void test_refused_states(void **state) {
     int fd;
 
     vtpm_pair_start(f, NULL);
-    assert_int_equal(f->ready_status, 0);
+    assert_int_equal(f->line.ready_status, 0);
     vtpm_pair_stop(f);
     f->key ^= 1; // a wrong key
     assert_fails(f);
@@ -107,7 +107,7 @@ static void test_refused_states(void **state) {
     assert_fails(f);
     f->key = 0x31;
     vtpm_pair_start(f, "--create=never");
-    assert_int_equal(f->ready_status, 0);
+    assert_int_equal(f->line.ready_status, 0);
     vtpm_pair_stop(f);
     // Every block of the middle is overwritten: the file's among them.
     fd = open(f->path, O_RDWR);
@@ -129,12 +129,12 @@ static void test_foreign_contents(void **state) {
     vtpm_pair_start_vault(f);
     assert_int_equal(vault_write(f->vault_fd, bytes, sizeof(bytes)), 0);
     vtpm_pair_start_vtpm(f, NULL);
-    assert_int_not_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0x101);
+    assert_int_not_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0x101);
     vtpm_pair_stop_vtpm(f);
     assert_int_equal(vtpm_vault_write(f->vault_fd, bytes, sizeof(bytes)), 0);
     vtpm_pair_start_vtpm(f, NULL);
-    assert_int_not_equal(f->ready_status, 0);
+    assert_int_not_equal(f->line.ready_status, 0);
     vtpm_pair_stop(f);
 }
 
@@ -145,16 +145,16 @@ static void test_platform(void **state) {
 
     vtpm_pair_start(f, "--play-firmware");
     for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(vtpm_pair_run(f, tpm_change_auth(RH_PLATFORM)),
+        assert_int_equal(tpm_run(&f->line, tpm_change_auth(RH_PLATFORM)),
                          0x9A2); // TPM_RC_BAD_AUTH, session 1
-        assert_int_equal(vtpm_pair_run(f, tpm_nv_undefine(RH_PLATFORM, 0x01C00002)), 0x9A2);
-        assert_int_equal(vtpm_pair_run(f, tpm_change_auth(RH_OWNER)), 0);
-        vtpm_pair_power_cycle(f);
+        assert_int_equal(tpm_run(&f->line, tpm_nv_undefine(RH_PLATFORM, 0x01C00002)), 0x9A2);
+        assert_int_equal(tpm_run(&f->line, tpm_change_auth(RH_OWNER)), 0);
+        tpm_power_cycle(&f->line);
     }
     vtpm_pair_stop_vtpm(f);
     vtpm_pair_start_vtpm(f, NULL);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_change_auth(RH_PLATFORM)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_change_auth(RH_PLATFORM)), 0);
     vtpm_pair_stop(f);
 }
 
@@ -165,8 +165,8 @@ static void put_events(int fd, const char *text) {
 
 /// First bytes of a PCR.
 static uint32_t pcr(struct vtpm_pair *f, uint16_t alg, unsigned index) {
-    assert_int_equal(vtpm_pair_run(f, tpm_pcr_read(alg, index)), 0);
-    return load_be32(vtpm_pair_response(f) + 30);
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_read(alg, index)), 0);
+    return load_be32(tpm_response(&f->line) + 30);
 }
 
 /// extend(0, hash(text)), first bytes.
@@ -191,14 +191,14 @@ static void test_measures(void **state) {
     vtpm_pair_start_vault(f);
     vtpm_pair_start_vtpm_with(f, "--play-firmware", option);
     close(ends[0]);
-    assert_int_equal(f->ready_status, 0);
+    assert_int_equal(f->line.ready_status, 0);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(pcr(f, TPM_ALG_SHA256, 4), extended(EVP_sha256(), "kernel sha384 00ff"));
         assert_int_equal(pcr(f, TPM_ALG_SHA384, 4), extended(EVP_sha384(), "kernel sha384 00ff"));
         assert_int_equal(pcr(f, TPM_ALG_SHA256, 9), extended(EVP_sha256(), "command line quiet"));
         assert_int_equal(pcr(f, TPM_ALG_SHA256, 8), 0);
-        assert_int_equal(vtpm_pair_run(f, tpm_pcr_extend(4, TPM_ALG_SHA256, 1)), 0);
-        vtpm_pair_power_cycle(f);
+        assert_int_equal(tpm_run(&f->line, tpm_pcr_extend(4, TPM_ALG_SHA256, 1)), 0);
+        tpm_power_cycle(&f->line);
     }
     vtpm_pair_stop(f);
 }
@@ -242,9 +242,9 @@ static void test_event_lines(void **state) {
 
 /// resetCount and "safe" of TPM2_ReadClock.
 static void read_clock(struct vtpm_pair *f, uint32_t *resets, bool *safe) {
-    assert_int_equal(vtpm_pair_run(f, tpm_read_clock()), 0);
-    *resets = load_be32(vtpm_pair_response(f) + 10 + 16);
-    *safe = vtpm_pair_response(f)[10 + 24] == 1;
+    assert_int_equal(tpm_run(&f->line, tpm_read_clock()), 0);
+    *resets = load_be32(tpm_response(&f->line) + 10 + 16);
+    *safe = tpm_response(&f->line)[10 + 24] == 1;
 }
 
 /// A power cycle is a TPM reset; one without a shutdown before shows in "safe".
@@ -254,24 +254,24 @@ static void test_resets(void **state) {
     bool safe;
 
     vtpm_pair_start(f, NULL);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     read_clock(f, &first, &safe);
     assert_true(safe);
-    assert_int_equal(vtpm_pair_run(f, tpm_shutdown(0)), 0);
-    vtpm_pair_power_cycle(f);
-    assert_int_equal(vtpm_pair_run(f, tpm_get_random(8)), 0x100); // TPM_RC_INITIALIZE
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_shutdown(0)), 0);
+    tpm_power_cycle(&f->line);
+    assert_int_equal(tpm_run(&f->line, tpm_get_random(8)), 0x100); // TPM_RC_INITIALIZE
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     read_clock(f, &second, &safe);
     assert_int_equal(second, first + 1);
     assert_true(safe);
-    vtpm_pair_power_cycle(f); // no shutdown
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
+    tpm_power_cycle(&f->line); // no shutdown
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     read_clock(f, &second, &safe);
     assert_int_equal(second, first + 2);
     assert_false(safe);
     vtpm_pair_stop(f); // nor here
     vtpm_pair_start(f, NULL);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     read_clock(f, &second, &safe);
     assert_int_equal(second, first + 3);
     vtpm_pair_stop(f);
@@ -282,12 +282,12 @@ static void test_vault_dies(void **state) {
     struct vtpm_pair *f = *state;
 
     vtpm_pair_start(f, NULL);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_nv_define(NV_INDEX, 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_define(NV_INDEX, 8)), 0);
     kill(f->vault, SIGKILL);
     waitpid(f->vault, NULL, 0);
     f->vault = 0;
-    assert_int_not_equal(vtpm_pair_run(f, tpm_nv_write(NV_INDEX, "parapet!", 8)), 0);
+    assert_int_not_equal(tpm_run(&f->line, tpm_nv_write(NV_INDEX, "parapet!", 8)), 0);
     vtpm_pair_stop_vtpm(f);
     close(f->vault_fd);
 }

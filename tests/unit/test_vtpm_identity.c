@@ -30,14 +30,14 @@ static X509 *read_certificate(struct vtpm_pair *f, uint32_t index) {
     uint16_t size, piece;
     X509 *certificate;
 
-    assert_int_equal(vtpm_pair_run(f, tpm_nv_read_public(index)), 0);
-    size = (uint16_t)(vtpm_pair_response(f)[24] << 8 |
-                      vtpm_pair_response(f)[25]); // after index, hash, attributes, policy
+    assert_int_equal(tpm_run(&f->line, tpm_nv_read_public(index)), 0);
+    size = (uint16_t)(tpm_response(&f->line)[24] << 8 |
+                      tpm_response(&f->line)[25]); // after index, hash, attributes, policy
     assert_in_range(size, 300, sizeof(der));
     for (uint16_t done = 0; done < size; done += piece) {
         piece = (uint16_t)(size - done < 512 ? size - done : 512);
-        assert_int_equal(vtpm_pair_run(f, tpm_nv_read_at(index, piece, done)), 0);
-        memcpy(der + done, vtpm_pair_response(f) + 16, piece);
+        assert_int_equal(tpm_run(&f->line, tpm_nv_read_at(index, piece, done)), 0);
+        memcpy(der + done, tpm_response(&f->line) + 16, piece);
     }
     certificate = d2i_X509(NULL, &at, size);
     assert_non_null(certificate);
@@ -93,10 +93,10 @@ static void assert_certifies(struct vtpm_pair *f, X509 *certificate, uint32_t ha
     BIGNUM *modulus = NULL;
     uint8_t bytes[256];
 
-    assert_int_equal(vtpm_pair_run(f, tpm_read_public(handle)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_read_public(handle)), 0);
     assert_int_equal(EVP_PKEY_get_bn_param(key, "n", &modulus), 1);
     assert_int_equal(BN_bn2binpad(modulus, bytes, sizeof(bytes)), sizeof(bytes));
-    assert_memory_equal(bytes, vtpm_pair_response(f) + modulus_off, sizeof(bytes));
+    assert_memory_equal(bytes, tpm_response(&f->line) + modulus_off, sizeof(bytes));
     BN_free(modulus);
     EVP_PKEY_free(key);
 }
@@ -108,14 +108,14 @@ static void assert_quotes(struct vtpm_pair *f, X509 *certificate) {
     const uint8_t *attest, *signature;
     uint16_t attest_bytes;
 
-    uint32_t code = vtpm_pair_run(f, tpm_quote(AK_HANDLE, TPM_ALG_SHA256));
+    uint32_t code = tpm_run(&f->line, tpm_quote(AK_HANDLE, TPM_ALG_SHA256));
 
     if (code == 0x922) { // TPM_RC_RETRY: the algorithm was tested before its first use
-        code = vtpm_pair_run(f, tpm_quote(AK_HANDLE, TPM_ALG_SHA256));
+        code = tpm_run(&f->line, tpm_quote(AK_HANDLE, TPM_ALG_SHA256));
     }
     assert_int_equal(code, 0);
-    attest_bytes = (uint16_t)(vtpm_pair_response(f)[14] << 8 | vtpm_pair_response(f)[15]);
-    attest = vtpm_pair_response(f) + 16;
+    attest_bytes = (uint16_t)(tpm_response(&f->line)[14] << 8 | tpm_response(&f->line)[15]);
+    attest = tpm_response(&f->line) + 16;
     signature = attest + attest_bytes + 2 + 2 + 2; // scheme, hash, size
     assert_int_equal(load_be32(attest), 0xFF544347);
     assert_int_equal(EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key), 1);
@@ -132,8 +132,8 @@ static void test_identity(void **state) {
     X509 *ca, *certificates[3];
 
     vtpm_pair_start(f, NULL);
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     ca = read_certificate(f, 0x01C00100);
     assert_issued(ca, ca);
     assert_int_equal(X509_check_ca(ca), 1);
@@ -150,9 +150,9 @@ static void test_identity(void **state) {
     assert_certifies(f, certificates[2], AK_HANDLE, 36);
     assert_quotes(f, certificates[2]);
     // Nobody writes or removes them: not the owner, and not the platform either.
-    assert_int_not_equal(vtpm_pair_run(f, tpm_nv_write(0x01C00002, "x", 1)), 0);
-    assert_int_not_equal(vtpm_pair_run(f, tpm_nv_write_as(RH_PLATFORM, 0x01C00002, "x", 1)), 0);
-    assert_int_not_equal(vtpm_pair_run(f, tpm_nv_undefine(RH_OWNER, 0x01C00002)), 0);
+    assert_int_not_equal(tpm_run(&f->line, tpm_nv_write(0x01C00002, "x", 1)), 0);
+    assert_int_not_equal(tpm_run(&f->line, tpm_nv_write_as(RH_PLATFORM, 0x01C00002, "x", 1)), 0);
+    assert_int_not_equal(tpm_run(&f->line, tpm_nv_undefine(RH_OWNER, 0x01C00002)), 0);
     for (unsigned i = 0; i < 3; i++) {
         X509_free(certificates[i]);
     }
@@ -170,7 +170,7 @@ static void test_lasts(void **state) {
             assert_int_equal(truncate(f->path, 0), 0); // a new machine
         }
         vtpm_pair_start(f, NULL);
-        assert_int_equal(vtpm_pair_run(f, tpm_startup(0)), 0);
+        assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
         certificates[i] = read_certificate(f, 0x01C00002);
         vtpm_pair_stop(f);
     }

@@ -21,9 +21,9 @@
 
 /// First bytes of the digest that PCR_Read gave.
 static uint32_t pcr_value(struct vtpm_alone *f, uint16_t alg, unsigned pcr) {
-    assert_int_equal(vtpm_alone_run(f, tpm_pcr_read(alg, pcr)), 0);
-    assert_in_range(f->response_bytes, 34, 128);
-    return load_be32(vtpm_alone_response(f) + 30);
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_read(alg, pcr)), 0);
+    assert_in_range(f->line.response_bytes, 34, 128);
+    return load_be32(tpm_response(&f->line) + 30);
 }
 
 static void test_commands(void **state) {
@@ -34,43 +34,43 @@ static void test_commands(void **state) {
     uint32_t extended;
 
     vtpm_alone_start(f, NULL);
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_get_random(32)), 0x100); // TPM_RC_INITIALIZE
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_get_random(32)), 0);
-    memcpy(first, vtpm_alone_response(f) + 12, sizeof(first));
-    assert_int_equal(vtpm_alone_run(f, tpm_get_random(32)), 0);
-    assert_memory_not_equal(first, vtpm_alone_response(f) + 12, sizeof(first));
-    assert_int_equal(vtpm_alone_run(f, tpm_get_pcr_banks()), 0);
-    assert_memory_equal(vtpm_alone_response(f) + 11, banks, sizeof(banks));
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_get_random(32)), 0x100); // TPM_RC_INITIALIZE
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_get_random(32)), 0);
+    memcpy(first, tpm_response(&f->line) + 12, sizeof(first));
+    assert_int_equal(tpm_run(&f->line, tpm_get_random(32)), 0);
+    assert_memory_not_equal(first, tpm_response(&f->line) + 12, sizeof(first));
+    assert_int_equal(tpm_run(&f->line, tpm_get_pcr_banks()), 0);
+    assert_memory_equal(tpm_response(&f->line) + 11, banks, sizeof(banks));
 
     assert_int_equal(pcr_value(f, TPM_ALG_SHA256, 8), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_pcr_extend(8, TPM_ALG_SHA384, 0x5A)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_extend(8, TPM_ALG_SHA384, 0x5A)), 0);
     extended = pcr_value(f, TPM_ALG_SHA256, 8);
     assert_int_not_equal(extended, 0);
     assert_int_not_equal(pcr_value(f, TPM_ALG_SHA384, 8), 0);
 
-    assert_int_equal(vtpm_alone_run(f, tpm_create_primary_ecc()), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_flush(load_be32(vtpm_alone_response(f) + 10))), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_create_primary_rsa(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_flush(load_be32(vtpm_alone_response(f) + 10))), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_create_primary_ecc()), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_flush(load_be32(tpm_response(&f->line) + 10))), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_create_primary_rsa(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_flush(load_be32(tpm_response(&f->line) + 10))), 0);
 
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_define(NV_INDEX, 8)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_write(NV_INDEX, "parapet!", 8)), 0);
-    vtpm_alone_power_cycle(f); // PCRs go, NV stays
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_define(NV_INDEX, 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_write(NV_INDEX, "parapet!", 8)), 0);
+    tpm_power_cycle(&f->line); // PCRs go, NV stays
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     assert_int_equal(pcr_value(f, TPM_ALG_SHA256, 8), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
     assert_int_equal(pcr_value(f, TPM_ALG_SHA256, 8), extended);
-    assert_int_equal(vtpm_alone_run(f, tpm_shutdown(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_shutdown(0)), 0);
     vtpm_alone_stop(f);
 
     vtpm_alone_start(f, "--create=never"); // another process, the same TPM
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_read(NV_INDEX, 8)), 0);
-    assert_memory_equal(vtpm_alone_response(f) + 16, "parapet!", 8);
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_read(NV_INDEX, 8)), 0);
+    assert_memory_equal(tpm_response(&f->line) + 16, "parapet!", 8);
     vtpm_alone_stop(f);
 }
 
@@ -81,13 +81,13 @@ static void test_plays_firmware(void **state) {
     uint32_t extended;
 
     vtpm_alone_start(f, "--play-firmware");
-    assert_int_equal(f->ready_status, 0);
-    vtpm_alone_power_cycle(f);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0x100); // TPM_RC_INITIALIZE: somebody has
-    assert_int_equal(vtpm_alone_run(f, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
+    assert_int_equal(f->line.ready_status, 0);
+    tpm_power_cycle(&f->line);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0x100); // TPM_RC_INITIALIZE: somebody has
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_extend(8, TPM_ALG_SHA256, 0x5A)), 0);
     extended = pcr_value(f, TPM_ALG_SHA256, 8);
     assert_int_not_equal(extended, 0);
-    vtpm_alone_power_cycle(f);
+    tpm_power_cycle(&f->line);
     assert_int_equal(pcr_value(f, TPM_ALG_SHA256, 8), 0);
     vtpm_alone_stop(f);
 }
@@ -98,13 +98,13 @@ static void test_suspend(void **state) {
     uint32_t extended;
 
     vtpm_alone_start(f, NULL);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_pcr_extend(3, TPM_ALG_SHA256, 1)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_pcr_extend(3, TPM_ALG_SHA256, 1)), 0);
     extended = pcr_value(f, TPM_ALG_SHA256, 3);
-    assert_int_equal(vtpm_alone_run(f, tpm_shutdown(1)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_shutdown(1)), 0);
     vtpm_alone_stop(f);
     vtpm_alone_start(f, NULL);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(1)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(1)), 0);
     assert_int_equal(pcr_value(f, TPM_ALG_SHA256, 3), extended);
     vtpm_alone_stop(f);
 }
@@ -152,7 +152,7 @@ static void test_garbage(void **state) {
     struct tpm_command c = tpm_get_random(8);
 
     vtpm_alone_start(f, NULL);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     for (unsigned i = 0; i < 3000; i++) {
         size_t n = 1 + vtpm_alone_random(f) % (i % 50 == 0 ? sizeof(bytes) : 64);
 
@@ -164,12 +164,12 @@ static void test_garbage(void **state) {
             bytes[vtpm_alone_random(f) % VTPM_HEADER_BYTES] ^= (uint8_t)(1u << (i & 7));
             store_le32(bytes + 16, (i & 2) ? (uint32_t)(n - VTPM_HEADER_BYTES) + 1 : 0xFFFFFFFF);
         }
-        assert_int_equal(send(f->fd, bytes, n, MSG_NOSIGNAL), n);
+        assert_int_equal(send(f->line.fd, bytes, n, MSG_NOSIGNAL), n);
     }
-    vtpm_alone_send_plain(f, VTPM_COMMAND_DONE, 7); // the wrong direction
-    vtpm_alone_send_plain(f, VTPM_READY, 0);
-    vtpm_alone_send_plain(f, VTPM_CANCEL, 12345); // nobody's
-    assert_int_equal(vtpm_alone_run(f, c), 0);
+    tpm_send_plain(&f->line, VTPM_COMMAND_DONE, 7); // the wrong direction
+    tpm_send_plain(&f->line, VTPM_READY, 0);
+    tpm_send_plain(&f->line, VTPM_CANCEL, 12345); // nobody's
+    assert_int_equal(tpm_run(&f->line, c), 0);
     // Garbage inside a well-formed message is the TPM's affair.
     for (unsigned i = 0; i < 2000; i++) {
         c.size_bytes = 10 + vtpm_alone_random(f) % 200;
@@ -182,21 +182,21 @@ static void test_garbage(void **state) {
             store_le32(c.bytes + 6,
                        __builtin_bswap32(0x11F + (uint32_t)(vtpm_alone_random(f) % 0x90)));
         }
-        vtpm_alone_run(f, c);
-        assert_in_range(f->response_bytes, 10, 4096);
+        tpm_run(&f->line, c);
+        assert_in_range(f->line.response_bytes, 10, 4096);
     }
     // More than one command at a time is refused, not queued without end.
     for (unsigned i = 0; i < 50; i++) {
         c = tpm_get_random(8);
-        vtpm_alone_send(f, &c);
+        tpm_send(&f->line, &c);
     }
     for (unsigned i = 0; i < 50; i++) {
-        vtpm_alone_receive(f, &m);
+        tpm_receive(&f->line, &m);
         assert_int_equal(m.op, VTPM_COMMAND_DONE);
         assert_true(m.status == 0 || m.status == EBUSY);
     }
-    vtpm_alone_power_cycle(f);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
+    tpm_power_cycle(&f->line);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     vtpm_alone_stop(f);
 }
 
@@ -207,41 +207,41 @@ static void test_cancel(void **state) {
     struct vtpm_message m;
 
     vtpm_alone_start(f, NULL);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     for (unsigned i = 0; i < 20; i++) {
         c = tpm_create_primary_rsa((uint8_t)i);
-        vtpm_alone_send(f, &c);
+        tpm_send(&f->line, &c);
         if (i & 1) {
             usleep((useconds_t)(vtpm_alone_random(f) % 5000));
         }
-        vtpm_alone_send_plain(f, VTPM_CANCEL, f->sequence);
-        vtpm_alone_receive(f, &m);
-        if (tpm_rc(vtpm_alone_response(f), f->response_bytes) == 0x909) {
+        tpm_send_plain(&f->line, VTPM_CANCEL, f->line.sequence);
+        tpm_receive(&f->line, &m);
+        if (tpm_rc(tpm_response(&f->line), f->line.response_bytes) == 0x909) {
             cancelled++;
         } else {
-            assert_int_equal(tpm_rc(vtpm_alone_response(f), f->response_bytes), 0);
-            assert_int_equal(vtpm_alone_run(f, tpm_flush(load_be32(vtpm_alone_response(f) + 10))),
+            assert_int_equal(tpm_rc(tpm_response(&f->line), f->line.response_bytes), 0);
+            assert_int_equal(tpm_run(&f->line, tpm_flush(load_be32(tpm_response(&f->line) + 10))),
                              0);
         }
-        assert_int_equal(vtpm_alone_run(f, tpm_get_random(4)), 0); // a cancel does not stick
+        assert_int_equal(tpm_run(&f->line, tpm_get_random(4)), 0); // a cancel does not stick
     }
     assert_true(cancelled > 0);
     // A power cycle does not wait for a long command.
     for (unsigned i = 0; i < 5; i++) {
-        uint32_t power = f->sequence + 2;
+        uint32_t power = f->line.sequence + 2;
 
         c = tpm_create_primary_rsa((uint8_t)(100 + i));
-        vtpm_alone_send(f, &c);
-        vtpm_alone_send_plain(f, VTPM_POWER_CYCLE, power);
-        vtpm_alone_receive(f, &m);
+        tpm_send(&f->line, &c);
+        tpm_send_plain(&f->line, VTPM_POWER_CYCLE, power);
+        tpm_receive(&f->line, &m);
         assert_int_equal(m.op, VTPM_COMMAND_DONE);
-        vtpm_alone_receive(f, &m);
+        tpm_receive(&f->line, &m);
         assert_int_equal(m.op, VTPM_POWER_CYCLE_DONE);
-        f->sequence = power;
-        assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
+        f->line.sequence = power;
+        assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     }
     c = tpm_create_primary_rsa(200);
-    vtpm_alone_send(f, &c);
+    tpm_send(&f->line, &c);
     vtpm_alone_stop(f); // the peer goes away in the middle of a command
 }
 

@@ -24,9 +24,9 @@ static void test_kill_while_writing(void **state) {
     unsigned in_between = 0;
 
     vtpm_alone_start(f, NULL);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_define(NV_INDEX, 8)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_write(NV_INDEX, &acknowledged, 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_define(NV_INDEX, 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_write(NV_INDEX, &acknowledged, 8)), 0);
     for (unsigned i = 0; i < 300; i++) {
         unsigned writes = (unsigned)(vtpm_alone_random(f) % 4);
         uint64_t attempt = acknowledged + 1;
@@ -34,18 +34,18 @@ static void test_kill_while_writing(void **state) {
         uint64_t found;
 
         for (unsigned w = 0; w < writes; w++) {
-            assert_int_equal(vtpm_alone_run(f, tpm_nv_write(NV_INDEX, &attempt, 8)), 0);
+            assert_int_equal(tpm_run(&f->line, tpm_nv_write(NV_INDEX, &attempt, 8)), 0);
             acknowledged = attempt++;
         }
         c = tpm_nv_write(NV_INDEX, &attempt, 8);
-        vtpm_alone_send(f, &c);
+        tpm_send(&f->line, &c);
         usleep((useconds_t)(vtpm_alone_random(f) % 700));
         vtpm_alone_kill(f);
         vtpm_alone_start(f, "--create=never");
-        assert_int_equal(f->ready_status, 0);
-        assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-        assert_int_equal(vtpm_alone_run(f, tpm_nv_read(NV_INDEX, 8)), 0);
-        memcpy(&found, vtpm_alone_response(f) + 16, 8);
+        assert_int_equal(f->line.ready_status, 0);
+        assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+        assert_int_equal(tpm_run(&f->line, tpm_nv_read(NV_INDEX, 8)), 0);
+        memcpy(&found, tpm_response(&f->line) + 16, 8);
         assert_in_range(found, acknowledged, attempt);
         in_between += found == attempt;
         acknowledged = found;
@@ -77,9 +77,9 @@ static void assert_failure_mode(struct vtpm_alone *f, const char *extra) {
     uint64_t before = checksum(f);
 
     vtpm_alone_start(f, extra);
-    assert_int_not_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0x101);
-    assert_int_equal(vtpm_alone_run(f, tpm_get_random(8)), 0x101);
+    assert_int_not_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0x101);
+    assert_int_equal(tpm_run(&f->line, tpm_get_random(8)), 0x101);
     vtpm_alone_stop(f);
     assert_true(checksum(f) == before); // not a byte was changed
 }
@@ -90,18 +90,18 @@ static void test_corruption(void **state) {
     int fd;
 
     vtpm_alone_start(f, NULL);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_define(NV_INDEX, 8)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_shutdown(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_define(NV_INDEX, 8)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_shutdown(0)), 0);
     vtpm_alone_stop(f);
     patch(f, 16, "\xEE", 1); // slot A's sequence number
     assert_failure_mode(f, NULL);
     assert_failure_mode(f, "--create=if-blank");
 
     vtpm_alone_start(f, "--on-corrupt=manufacture");
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_nv_read(NV_INDEX, 8)),
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
+    assert_int_equal(tpm_run(&f->line, tpm_nv_read(NV_INDEX, 8)),
                      0x18B); // another TPM: no such index
     vtpm_alone_stop(f);
     fd = open(f->state, O_RDONLY | O_CLOEXEC);
@@ -131,8 +131,8 @@ static void test_foreign_contents(void **state) {
     close(fd);
     assert_failure_mode(f, NULL);
     vtpm_alone_start(f, "--on-corrupt=manufacture");
-    assert_int_equal(f->ready_status, 0);
-    assert_int_equal(vtpm_alone_run(f, tpm_startup(0)), 0);
+    assert_int_equal(f->line.ready_status, 0);
+    assert_int_equal(tpm_run(&f->line, tpm_startup(0)), 0);
     vtpm_alone_stop(f);
 }
 
@@ -148,7 +148,7 @@ static void test_blank_and_sizes(void **state) {
     assert_int_equal(ftruncate(fd, 100), 0);
     assert_failure_mode(f, NULL);
     vtpm_alone_start(f, "--on-corrupt=manufacture");
-    assert_int_equal(f->ready_status, 0);
+    assert_int_equal(f->line.ready_status, 0);
     vtpm_alone_stop(f);
     close(fd);
 }
