@@ -6,16 +6,12 @@
 // moves on by what it took and gives the bytes that stand there. Sizes are unbounded otherwise.
 
 #include "igvm/base/bytes.h"
+#include "tests/proofs/proof.h"
 
 #include <stdlib.h>
 
 #define MAX_BYTES 16u
 
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-size_t nondet_size(void);
-unsigned nondet_unsigned(void);
-int main(void);
 void *__builtin_memcpy(void *to, const void *from, size_t count);
 
 /// CBMC has no body for the builtin. Both sides are checked; the copy itself is a loop.

@@ -7,14 +7,10 @@
 
 #include "igvm/igvm.h"
 #include "igvm/igvm_vp.h"
+#include "tests/proofs/proof.h"
 
 #define FILE_BYTES 72u // room for five of the smallest headers
 
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint32_t nondet_u32(void);
-size_t nondet_size(void);
-int main(void);
 void *__builtin_memcpy(void *to, const void *from, size_t count);
 
 /// Both sides are checked; what is copied stays nondeterministic, which is more than any file can

@@ -6,12 +6,11 @@
 // buffers are left out (fuzz_tpm_crb.c has them): mem* calls are replaced by their bounds check.
 
 #include "igvm/base/bytes.h"
+#include "tests/proofs/proof.h"
 
 #include <stdint.h>
 #include <string.h>
 
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
 void *proof_memset(void *to, int value, size_t size_bytes);
 void *proof_memcpy(void *to, const void *from, size_t size_bytes);
 
@@ -25,7 +24,6 @@ void *proof_memcpy(void *to, const void *from, size_t size_bytes) {
     __CPROVER_assert(size_bytes == 0 || __CPROVER_r_ok(from, size_bytes), "memcpy from in bounds");
     return to;
 }
-uint32_t nondet_u32(void);
 static uint32_t proof_load32(const uint8_t *from) {
     __CPROVER_assert(__CPROVER_r_ok(from, 4), "load in bounds");
     return nondet_u32();
@@ -41,12 +39,6 @@ static void proof_store(uint8_t *to, size_t size_bytes) {
 #define memcpy                proof_memcpy
 #include "devices/tpm_crb.c" // for its static functions
 #include "devices/tpm_crb_command.c"
-
-uint64_t nondet_u64(void);
-uint8_t nondet_u8(void);
-_Bool nondet_bool(void);
-int nondet_int(void);
-int main(void);
 
 // The device's surroundings, which do anything that their contracts allow.
 void log_write(enum log_level level, const char *area, const char *format, ...) {

@@ -7,14 +7,8 @@
 
 #include <stdint.h>
 
+#include "tests/proofs/proof.h"
 #include "userspace/vtpm_store.h"
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint8_t nondet_u8(void);
-uint32_t nondet_u32(void);
-uint64_t nondet_u64(void);
-int main(void);
 
 /// What vtpm_store.c hands to vtpm_slots_judge: a parsed header, perhaps torn by its payload.
 static struct vtpm_slot any_slot(unsigned slot_idx) {

@@ -5,14 +5,10 @@
 // Proof, for every payload of up to 80 bytes: what the header walker accepts is time, certificate
 // and value, one behind the other and to the last byte; and times are ordered.
 
+#include "tests/proofs/proof.h"
 #include "userspace/uefi/auth_header.h"
 
 #define PAYLOAD_BYTES 80u
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-size_t nondet_size(void);
-int main(void);
 
 static void prove_header(void) {
     static uint8_t payload[PAYLOAD_BYTES];

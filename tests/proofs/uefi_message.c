@@ -7,14 +7,10 @@
 // message, name, data and room in payload, in this order and without overlap.
 
 #include "igvm/base/bytes.h"
+#include "tests/proofs/proof.h"
 #include "userspace/uefi/mm.h"
 
 #include <stdlib.h>
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-size_t nondet_size(void);
-int main(void);
 
 #define MAX_BYTES 104u
 

@@ -5,14 +5,10 @@
 // Proof, for every policy entry in up to 74 bytes of memory of exactly its size: the parser reads
 // nothing outside, and the names that it hands out lie inside, apart, whole and without a NUL.
 
+#include "tests/proofs/proof.h"
 #include "userspace/uefi/policy.h"
 
 #include <stdlib.h>
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-size_t nondet_size(void);
-int main(void);
 
 #define MAX_BYTES    74u
 #define HEADER_BYTES 44u

@@ -7,14 +7,10 @@
 // owner and at least a byte of data, and the state afterwards is again one that a walk can be in.
 // By induction that holds for the whole walk, which ends because every step moves on.
 
+#include "tests/proofs/proof.h"
 #include "userspace/uefi/siglist.h"
 
 #define VALUE_BYTES 64u
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint32_t nondet_u32(void);
-int main(void);
 
 static uint8_t value[VALUE_BYTES];
 

@@ -9,13 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "tests/proofs/proof.h"
 #include "userspace/vault_protocol.h"
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-size_t nondet_size(void);
-_Bool nondet_bool(void);
-int main(void);
 
 int main(void) {
     enum vault_direction direction = nondet_bool() ? VAULT_TO_PROCESS : VAULT_TO_CLIENT;

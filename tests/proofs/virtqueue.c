@@ -5,6 +5,8 @@
 // fetches (each fetch gives any value), the walker stays in the ring areas, in the indirect copy
 // and in the caller's spans, ends, and counts what it hands out.
 
+#include "tests/proofs/proof.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +14,6 @@
 #define VIRTQUEUE_MAX_INDIRECT 2u
 #define PROOF_MAX_SIZE         2u // queue size: the unwinding bound follows from both
 #define PROOF_SPANS            4u
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint64_t nondet_u64(void);
-uint32_t nondet_u32(void);
-uint16_t nondet_u16(void);
-_Bool nondet_bool(void);
 
 #define PROOF_LOAD(p)                                                                              \
     (__CPROVER_assert(__CPROVER_r_ok((p), sizeof(*(p))), "load in bounds"),                        \

@@ -4,14 +4,12 @@
 // Proof: reading, skipping, writing and cutting a chain whose spans have any small sizes never
 // leaves the spans and keeps the byte counts true. Copies are replaced by their bounds check.
 
+#include "tests/proofs/proof.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint32_t nondet_u32(void);
-_Bool nondet_bool(void);
 void *proof_memcpy(void *to, const void *from, size_t size_bytes);
 
 void *proof_memcpy(void *to, const void *from, size_t size_bytes) {

@@ -5,14 +5,10 @@
 // Proof: room that vmgs_find_gap() finds for a new file lies behind the headers, on the disk, and
 // overlaps none of three arbitrary files; and when it finds none, no place of that size is free.
 
+#include "tests/proofs/proof.h"
 #include "userspace/vmgs/vmgs_internal.h"
 
 #define EXTENTS 3u
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint32_t nondet_u32(void);
-int main(void);
 
 static _Bool is_free(const struct vmgs_extent *taken, uint32_t start, uint32_t count) {
     for (uint32_t i = 0; i < EXTENTS; i++) {

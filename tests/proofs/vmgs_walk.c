@@ -6,14 +6,11 @@
 // header that is chosen is valid and points to the disk, an accepted table's files lie behind the
 // headers, on the disk and apart from each other.
 
+#include "tests/proofs/proof.h"
 #include "userspace/vmgs/vmgs_internal.h"
 
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint32_t nondet_u32(void);
 struct vmgs_wire_header nondet_header(void);
 struct vmgs_wire_file nondet_file(void);
-int main(void);
 
 /// Any checksum may match: the proof holds whatever the CRC says.
 uint32_t igvm_crc32(uint32_t crc, const void *bytes, size_t size_bytes) {

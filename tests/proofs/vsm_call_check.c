@@ -7,14 +7,8 @@
 
 #include <stdint.h>
 
+#include "tests/proofs/proof.h"
 #include "tools/minihost/vsm/hypercall.h"
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint16_t nondet_u16(void);
-uint64_t nondet_u64(void);
-_Bool nondet_bool(void);
-int main(void);
 
 /// Stays in its page, wherever it begins.
 static _Bool in_one_page(uint64_t gpa, uint32_t size_bytes) {

@@ -7,16 +7,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "tests/proofs/proof.h"
 #include "tools/minihost/vsm/calls_memory.c"
 
 #define PROOF_REPS 4u
-
-void __CPROVER_assume(_Bool assumption);
-void __CPROVER_assert(_Bool assertion, const char *description);
-uint32_t nondet_u32(void);
-int nondet_int(void);
-_Bool nondet_bool(void);
-int main(void);
 
 static uint32_t protect_calls;
 
