@@ -104,8 +104,8 @@ result pass makes-images
 
 # ---- the machine -----------------------------------------------------------------------------------
 
-# Two CPUs, but one where the machine is reset on the way: in rare ones of these starts Linux's
-# second CPU had no timer in QEMU 7.2's TCG, and stood still (this is QEMU alone, without a paravisor).
+# Two CPUs, but one where the machine is reset on the way: one such start was seen in which Linux's second
+# CPU had no timer from its beginning, and stood still. The cause, QEMU's or the firmware's, is not known.
 machine_options=(-M pc) machine_cpu=max MEM=512M NO_VIRTCONSOLE=1
 
 start() { # JSON IMAGE [OPTIONS OF THE VARIABLE DEVICE [DISK [MORE OF QEMU'S…]]]
