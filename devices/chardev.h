@@ -8,7 +8,8 @@
 
 struct chardev;
 struct chardev_ops {
-    /// Takes up to size bytes, returns how many; 0 when full: then writable() is called later.
+    /// Takes up to size bytes, returns how many; fewer than size when full: then writable() is
+    /// called later.
     size_t (*write)(struct chardev *c, const uint8_t *bytes, size_t size);
     /// Gives up to size bytes that have arrived, returns how many; 0 when none: readable() later.
     size_t (*read)(struct chardev *c, uint8_t *bytes, size_t size);

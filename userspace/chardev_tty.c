@@ -60,19 +60,18 @@ static size_t tty_write(struct chardev *c, const uint8_t *bytes, size_t size) {
     struct chardev_tty *tty = from_chardev(c);
     ssize_t put = write(tty->out_fd, bytes, size);
 
-    if (put > 0) {
-        tty->out_bytes += (uint64_t)put;
-        return (size_t)put;
-    }
+    size_t taken = put > 0 ? (size_t)put : 0;
+
     if (put < 0 && errno != EAGAIN && errno != EINTR) {
         LOG_LIMITED(LOG_WARN, "console", "output is lost: %s", strerror(errno));
         return size; // a reader that has gone must not stop the guest
     }
-    if (!tty->blocked) {
+    tty->out_bytes += taken;
+    if (taken < size && !tty->blocked) {
         tty->blocked = true;
         loop_timer_arm(tty->loop, &tty->retry, loop_now_ns(tty->loop) + RETRY_NS);
     }
-    return 0;
+    return taken;
 }
 
 static void retry_write(void *self) {

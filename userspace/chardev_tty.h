@@ -19,7 +19,7 @@ struct chardev_tty {
     bool raw;          ///< saved is to be put back
     struct termios saved;
     bool polling;
-    bool blocked; ///< the last write took nothing: writable() is due
+    bool blocked; ///< a write did not take everything: writable() is due
     struct loop_io poll;
     struct loop_timer retry;
     struct loop_task start;
