@@ -102,7 +102,9 @@ static void dispatch(struct machine_vp *vp) {
         do_mmio(vp, &exit->mmio);
         break;
     case VP_EXIT_NONE:
-    case VP_EXIT_WAKE:
+        break;
+    case VP_EXIT_WAKE: // whatever the flag says: what is written there is a counter's low byte
+        uring_loop_run(&vp->loop);
         break;
     case VP_EXIT_EOI:
         machine_end_interrupt(vp->machine, exit->eoi.vector);
