@@ -61,7 +61,7 @@ start_nest() {
     fi
     [ -e "$dir/nest.img" ] || truncate -s "${1:-256M}" "$dir/nest.img"
     MEM=${NEST_MEM:-1536M} start_qemu -kernel "$VTL2_KERNEL" -initrd "$NEST" \
-        -append 'console=ttyS0 rdinit=/bin/sh -- /init' \
+        -append 'console=ttyS0 no_timer_check rdinit=/bin/sh -- /init' \
         -drive "if=none,id=nest,format=raw,file=$dir/nest.img" -device nvme,drive=nest,serial=nest
     wait_console '^PT ask' || give_up nest 'the nest does not start'
 }

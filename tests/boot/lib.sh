@@ -367,7 +367,7 @@ start_direct() {
             -device "virtio-blk-pci,drive=$disk,serial=$disk,disable-legacy=on")
     done
     NO_VIRTCONSOLE=1 CPU=${CPU:-max} start_qemu -kernel "$kernel" -initrd "$initrd" \
-        -append "console=hvc0 quiet iomem=relaxed parapet.test=$1 $GUEST_APPEND" \
+        -append "console=hvc0 quiet no_timer_check iomem=relaxed parapet.test=$1 $GUEST_APPEND" \
         -device virtio-serial-pci,disable-legacy=on -device virtconsole,chardev=guest \
         -device virtio-rng-pci,disable-legacy=on "${disks[@]}"
 }

@@ -64,7 +64,7 @@ chmod 755 "$stage/init"
 tests/guest/pack.sh "$stage" "$dir/host.cpio"
 rm -rf "$stage"
 
-MEM=1536M start_qemu -kernel "$kernel" -initrd "$dir/host.cpio" -append "console=ttyS0 $VTL2_APPEND"
+MEM=1536M start_qemu -kernel "$kernel" -initrd "$dir/host.cpio" -append "console=ttyS0 no_timer_check $VTL2_APPEND"
 guest_ready
 shell_ready || give_up shell 'no shell on the host'
 guest_test smp 2
