@@ -4,8 +4,9 @@
 # Runs the tests that `make test` has built and counts them. Called by the Makefile with
 #   SUITE  all (default) | unit | device | tool | fuzz | prove | boot
 #   T      a glob on test names: T=test_igvm  T='disk*'  T=test_igvm.reads_fixed_header
-# One line per test with its time, then what the failed ones printed, and as the very last line
-# "N passed, N failed, N skipped". Exit status 1 when one failed or nothing matched.
+# One line per test with its time; below a failed one what its job printed last. At the end the failed
+# ones' names, and as the very last line "N passed, N failed, N skipped". Exit status 1 when one
+# failed or nothing matched.
 #
 # A job is one program or script. It reports its tests in a file of lines
 #   pass|fail|skip <TAB> name <TAB> seconds <TAB> detail
@@ -44,7 +45,6 @@ rm -f "$results"/*.lines "$results"/*.log
 
 declare -A job_of_pid=()
 passed=0 failed=0 skipped=0
-failed_logs=()
 failed_names=()
 
 # Ctrl-C or TERM: every job is told to end (boot tests end their own QEMU) and awaited.
@@ -85,8 +85,16 @@ reap_one() {
         printf '%-4s  %-58s            exit status %s\n' FAIL "$job" "$status"
     fi
     if [ "$job_failed" = 1 ]; then
-        failed_logs+=("$results/$job.log")
+        show_log "$results/$job.log"
     fi
+}
+
+# show_log FILE: its end, set off from the tests' lines. Control characters of a guest's console
+# would go to the reader's terminal.
+show_log() {
+    local lines=${TEST_LOG_LINES:-60}
+    printf '      ---- %s (last %s lines)\n' "${1#"$top"/}" "$lines"
+    tail -n "$lines" "$1" | tr -d '\000-\010\013-\037' | cut -c1-200 | sed 's/^/      | /'
 }
 
 # start_job SUITE NAME: in the background, at most $parallel at once.
@@ -118,11 +126,7 @@ done
 
 # ---- the end ---------------------------------------------------------------------------------
 
-if [ "${#failed_logs[@]}" -gt 0 ]; then
-    for log in "${failed_logs[@]}"; do
-        printf '\n---- %s (last %s lines)\n' "${log#"$top"/}" "${TEST_LOG_LINES:-60}"
-        tail -n "${TEST_LOG_LINES:-60}" "$log"
-    done
+if [ "$failed" -gt 0 ]; then
     printf '\nfailed: %s\n' "${failed_names[*]}"
 fi
 if [ "$matched" = 0 ]; then

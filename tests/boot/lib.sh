@@ -67,10 +67,29 @@ show_logs() {
     done
 }
 
+# monitor COMMAND: what QEMU's monitor answers.
+monitor() {
+    qmp "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"$1\"}}" || return 0
+    printf '%b\n' "$qmp_answer" | tr -d '\r'
+}
+
+# show_processors: where each is and what its local APIC waits for: a machine that stands still has
+# the reason there.
+show_processors() {
+    local cpu
+    qemu_runs || return 0
+    echo '---- processors'
+    monitor 'info registers -a' | grep -E '^CPU#|[RE]IP=' || true
+    for ((cpu = 0; cpu < $(machine_smp "$SMP"); cpu++)); do
+        monitor "info lapic $cpu" | grep -E '^(dumping|LVTT\s|Timer|ISR|IRR)' || true
+    done
+}
+
 # give_up NAME DETAIL: the machine cannot be used any more.
 give_up() {
     result fail "$1" "$2"
     show_logs
+    show_processors
     exit 1
 }
 

@@ -11,6 +11,7 @@ FIRMWARE=${FIRMWARE:-parapet}
 OVMF=/usr/share/OVMF
 ESP_AT=1M ROOT_AT=67108864 # where the file systems stand in the image
 LOGIN_SECONDS=${LOGIN_SECONDS:-400}
+PROMPT='root@parapet:~# '
 
 # debian_disk [OPTIONS]: the disk as the guest's first; what is written to it ends with QEMU.
 debian_disk() {
@@ -134,7 +135,11 @@ wait_output() {
 # shell then takes commands without showing them.
 guest_login() {
     local name=${1:-login} state=${2:-running}
-    wait_prompt 'root@parapet:~# ' "$LOGIN_SECONDS" || give_up "$name" 'no prompt of Debian'
+    if ! wait_prompt "$PROMPT" "$LOGIN_SECONDS"; then
+        send '' # does the guest stand still, or has only its prompt not come?
+        wait_prompt "$PROMPT" 20 && give_up "$name" 'no prompt of Debian before Enter was pressed'
+        give_up "$name" "no prompt of Debian; last: $(tail -n 1 "$dir/console.log" | tr -d '\000-\037' | cut -c1-100)"
+    fi
     send "stty -echo; bind 'set enable-bracketed-paste off'; PS1= PS2= TERM=dumb PAGER=cat; echo PT-\"shell\""
     wait_console 'PT-shell$' || give_up "$name" "Debian's shell does not answer"
     guest_do 'systemctl is-system-running --wait' || true
