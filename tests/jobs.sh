@@ -30,6 +30,14 @@ job_matches() {
     [[ $2 == $glob || ${2#test_} == $glob || ${2#fuzz_} == $glob || $1.$2 == $3 ]]
 }
 
+# job_is_alone SUITE NAME: a boot test whose first lines say "# alone:" has a small machine to itself.
+# An emulated processor that waits a second for a real one makes an operating system give up what
+# it would have done.
+job_is_alone() {
+    local script=tests/boot/${2%@*}.sh
+    [ "$1" = boot ] && [ "$(nproc)" -lt $((4 * parallel)) ] && grep -q '^# alone:' < <(head -n 12 "$script")
+}
+
 # run_and_wait COMMAND...: as its own process, so that a TERM from run.sh reaches the program it runs.
 run_and_wait() {
     "$@" &

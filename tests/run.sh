@@ -110,18 +110,29 @@ start_job() {
     job_of_pid[$!]=$job
 }
 
+# wait_all: until no job runs.
+wait_all() {
+    while [ "${#job_of_pid[@]}" -gt 0 ]; do
+        reap_one
+    done
+}
+
 matched=0
 for s in $suites; do
     while read -r name; do
         if [ -n "$name" ] && job_matches "$s" "$name" "$only"; then
             matched=$((matched + 1))
-            start_job "$s" "$name"
+            if job_is_alone "$s" "$name"; then
+                wait_all
+                start_job "$s" "$name"
+                wait_all
+            else
+                start_job "$s" "$name"
+            fi
         fi
     done < <("list_$s")
     # One suite after the other: an emulated machine next to a fuzzer is slow for both.
-    while [ "${#job_of_pid[@]}" -gt 0 ]; do
-        reap_one
-    done
+    wait_all
 done
 
 # ---- the end ---------------------------------------------------------------------------------

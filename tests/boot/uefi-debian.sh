@@ -4,6 +4,7 @@
 # A stock Debian boots with Secure Boot enforced and measured: shim, signed GRUB, signed kernel,
 # systemd. What it says about its firmware is right, its tools work with the vTPM, and the firmware's
 # event log, replayed, gives PCRs 0 to 7 of both banks. It restarts, again and again, and powers off.
+# alone: Debian, with two VPs
 # platforms: native vsm
 # UEFI_STARTS=10 for ten starts; two by default, for time.
 . "$(dirname "$0")/lib.sh"

@@ -7,6 +7,7 @@
 # signed by them, so Secure Boot is not enforced. Then the process that keeps them is killed: under the
 # guest, which goes on without, and under its firmware, which stops. The next start has another one
 # with what was taken.
+# alone: Debian, with two VPs
 # platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uefi.sh"

@@ -3,6 +3,7 @@
 #
 # A LUKS volume whose key the TPM keeps for PCR 7: it opens by itself on the next start, in another
 # run of the machine with the same state, and does not with Secure Boot off.
+# alone: Debian, with two VPs
 # platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uefi.sh"

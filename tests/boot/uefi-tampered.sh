@@ -5,6 +5,7 @@
 # at all, or a good one that dbx revokes: whoever would have started it refuses, in its own words, and
 # nothing that comes later is reached; nor is anything when the guest's state is damaged. Each is a new
 # machine: no boot entry, the template's keys.
+# alone: Debian, with two VPs
 # platforms: native vsm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/uefi.sh"
