@@ -128,5 +128,6 @@ _Static_assert(sizeof(struct shim_config) <= LAYOUT_CONFIG_BYTES, "shim_config f
 //   tsc-khz           u32: TSC frequency as far as it is known, 0 = not
 //   wall-clock        u64: seconds since 1970 (UTC) at start, when a trusted host says so
 // The host gives its device tree a node /parapet-host with: rsdp (u64), config (JSON text), tsc-khz
-// (u32, for time stamps only), wall-clock (u64), vtl0-rom (u64 pair: start, end), all optional.
+// (u32, for time stamps and on native for Linux's tsc_early_khz=), wall-clock (u64), vtl0-rom (u64
+// pair: start, end), all optional.
 // Numbers are big-endian as everywhere in device trees.

@@ -8,6 +8,7 @@
 #include "igvm/base/bytes.h"
 #include "loader/bare/clock.h"
 #include "loader/bare/cpu.h"
+#include "loader/bare/format.h"
 #include "loader/bare/panic.h"
 #include "loader/bare/serial.h"
 #include "loader/bzimage.h"
@@ -20,7 +21,9 @@
 #include "loader/out_tree.h"
 #include "loader/shim.h"
 
-#define MAX_VPS 4096u
+#define MAX_VPS     4096u
+#define TSC_MIN_KHZ 100000u // what the host says is believed within these
+#define TSC_MAX_KHZ 100000000u
 
 /// Everything that one boot knows. Static: the stack is small, and nothing is allocated.
 static struct {
@@ -175,17 +178,39 @@ static void verify_and_parse_kernel(void) {
                (unsigned long)boot.kernel_run.start, (unsigned long)boot.kernel_run.end);
 }
 
+/// The TSC's kHz for Linux; 0: it finds out itself. Where nobody tells it measures by the PIT, and
+/// on a busy emulator may take 0.8 GHz for 2.6: its guests' clocks then run three times too fast.
+/// KVM tells it, on vsm Hyper-V does.
+static uint32_t tsc_khz_for_linux(void) {
+    struct cpuid_regs r = cpu_cpuid(0x40000000u, 0);
+    bool is_kvm = r.ebx == 0x4b4d564bu && r.ecx == 0x564b4d56u && r.edx == 0x4du; // KVMKVMKVM
+
+    return boot.platform == SHIM_PLATFORM_VSM || is_kvm || boot.tsc_khz < TSC_MIN_KHZ ||
+                   boot.tsc_khz > TSC_MAX_KHZ
+               ? 0
+               : boot.tsc_khz;
+}
+
 /// mshv_vtl cannot switch extended state (hv_vtl_early_init). Not "acpi=off": without MP tables
 /// Linux then gives up the local APIC too (acpi_mps_check); there is no RSDP to be found, which
 /// turns ACPI off as well, and the device tree counts. The measured line is in a copy of ours.
 static void add_platform_options(char *line, size_t size_bytes) {
-    static const char options[] = " noxsave";
+    uint32_t tsc_khz = tsc_khz_for_linux();
+    char options[48] = "";
     size_t length = strlen(line); // config_check has seen its end
+    size_t more;
 
-    if (size_bytes - length < sizeof(options)) {
+    if (boot.platform == SHIM_PLATFORM_VSM) {
+        more = bare_format(options, sizeof(options), " noxsave");
+    } else if (tsc_khz != 0) {
+        more = bare_format(options, sizeof(options), " tsc_early_khz=%u", tsc_khz);
+    } else {
+        return;
+    }
+    if (size_bytes - length < more + 1) {
         bare_stop("measured command line has no room for \"%s\"", options);
     }
-    memcpy(line + length, options, sizeof(options));
+    memcpy(line + length, options, more + 1);
 }
 
 static void build_command_line(void) {
@@ -195,9 +220,7 @@ static void build_command_line(void) {
     const char *why;
     int length;
 
-    if (boot.platform == SHIM_PLATFORM_VSM) {
-        add_platform_options(boot.config.command_line, sizeof(boot.config.command_line));
-    }
+    add_platform_options(boot.config.command_line, sizeof(boot.config.command_line));
     memcpy(host_copy, at_layout(LAYOUT_COMMAND_LINE_GPA), LAYOUT_COMMAND_LINE_BYTES);
     if (!allowed && host_copy[0] != '\0') {
         bare_print("host's command line ignored: the image does not allow one");

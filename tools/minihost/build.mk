@@ -12,7 +12,7 @@ MINIHOST_SVM_SRC := $(filter-out $(MINIHOST_PURE_SRC),$(wildcard tools/minihost/
 MINIHOST_VTL2_SRC := $(wildcard vtl2/hv/*.c vtl2/emulator/*.c)
 MINIHOST_SRC := tools/minihost/pvh.S tools/minihost/enter_vp.S tools/minihost/main.c \
     tools/minihost/console.c tools/minihost/fw_cfg.c tools/minihost/native.c \
-    tools/minihost/cmos.c tools/minihost/enter.c tools/minihost/load.c tools/minihost/move.c \
+    tools/minihost/cmos.c tools/minihost/hpet.c tools/minihost/enter.c tools/minihost/load.c tools/minihost/move.c \
     $(MINIHOST_SVM_SRC) $(MINIHOST_VTL2_SRC) $(MINIHOST_PURE_SRC) $(BARE_COMMON_SRC) \
     $(filter-out igvm/igvm_write.c,$(wildcard igvm/*.c))
 MINIHOST_OBJ := $(patsubst %,$(B)/bare/%.o,$(basename $(MINIHOST_SRC))) $(BARE_FDT_OBJ) \

@@ -14,6 +14,7 @@
 #include "loader/bare/panic.h"
 #include "loader/bare/serial.h"
 #include "tools/minihost/fw_cfg.h"
+#include "tools/minihost/hpet.h"
 #include "tools/minihost/minihost.h"
 #include "tools/minihost/pvh.h"
 
@@ -25,6 +26,7 @@
 #define PLATFORM_OPTION "platform="
 #define LOW_RAM_END     0x100000ull // on vsm all of it is RAM for the VTLs
 #define MODULE_LOWEST   0x1000000ull
+#define CALIBRATION_MS  5u
 
 extern const uint8_t __image_start[], __bss_end[]; // minihost.lds
 
@@ -203,10 +205,11 @@ _Noreturn void minihost_main(uint64_t start_info_gpa) {
     bare_exceptions_init(CODE_SELECTOR);
     host.tsc_khz = clock_tsc_khz_from_cpuid();
     if (host.tsc_khz == 0) {
-        host.tsc_khz = clock_tsc_khz_from_pit();
+        host.tsc_khz = (uint32_t)(hpet_measure_tsc_hz(CALIBRATION_MS) / 1000);
     }
     host.entry_tsc = entry_tsc;
-    clock_start(entry_tsc, host.tsc_khz);
+    // The PIT's is good enough for time stamps, not for VTL2's clock.
+    clock_start(entry_tsc, host.tsc_khz != 0 ? host.tsc_khz : clock_tsc_khz_from_pit());
     read_start_info(start_info_gpa);
     read_fw_cfg();
     if (host.platform == MINIHOST_VSM && minihost_start_gpa() == MINIHOST_START_GPA) {

@@ -6,16 +6,12 @@
 
 #include "loader/bare/cpu.h"
 #include "loader/bare/panic.h"
+#include "tools/minihost/hpet.h"
 #include "tools/minihost/svm/svm.h"
 
-#define HPET_GPA               0xfed00000u
 #define HPET_CAPABILITIES      0x000u
 #define HPET_CAP_TIMERS_SHIFT  8u
 #define HPET_CAP_TIMERS_MASK   0x1fu
-#define HPET_PERIOD            0x004u // femtoseconds a tick
-#define HPET_CONFIG            0x010u
-#define HPET_CONFIG_ENABLE     (1u << 0)
-#define HPET_COUNTER           0x0f0u
 #define HPET_TIMER(n)          (0x100u + 0x20u * (n))
 #define HPET_TIMER_COMPARATOR  0x08u
 #define HPET_TIMER_FSB_VALUE   0x10u
@@ -29,24 +25,18 @@
 #define MSI_DEST_SHIFT 12u
 #define MSI_NMI        0x400u // delivery mode; the vector is ignored
 
-#define FS_PER_SECOND     1000000000000000ull
-#define FS_PER_100NS      100000000ull
-#define UNITS_PER_SECOND  10000000ull // of 100 ns
-#define CALIBRATION_FS    (20 * (FS_PER_SECOND / 1000))
-#define CALIBRATION_TRIES 50u
-#define COMPARATOR_TRIES  16u                     // of doubling: milliseconds
-#define LONGEST_100NS     (10 * UNITS_PER_SECOND) // the counter is used with 32 bits
-#define FARTHEST_TICKS    0x7fffffffu             // beyond it is the past
-#define SHORTEST_100NS    50u
-#define TSC_ROUND_HZ      100000u
+#define FS_PER_100NS     100000000ull
+#define UNITS_PER_SECOND 10000000ull // of 100 ns
+#define CALIBRATION_MS   20u
+#define COMPARATOR_TRIES 16u                     // of doubling: milliseconds
+#define LONGEST_100NS    (10 * UNITS_PER_SECOND) // the counter is used with 32 bits
+#define FARTHEST_TICKS   0x7fffffffu             // beyond it is the past
+#define SHORTEST_100NS   50u
+#define TSC_ROUND_HZ     100000u
 
 __extension__ typedef unsigned __int128 uint128;
 
 static uint32_t period_fs;
-
-static volatile uint32_t *hpet(uint32_t offset) {
-    return (volatile uint32_t *)(uintptr_t)(HPET_GPA + offset);
-}
 
 /// (high << 64) / divisor, for high < divisor.
 static uint64_t divide_wide(uint64_t high, uint64_t divisor) {
@@ -57,37 +47,8 @@ static uint64_t divide_wide(uint64_t high, uint64_t divisor) {
     return quotient;
 }
 
-/// Both clocks at one moment. On a busy machine this CPU may lose its processor between two reads:
-/// of several tries, the one that took the fewest cycles counts.
-static uint32_t read_clocks(uint64_t *tsc) {
-    uint64_t least = UINT64_MAX;
-    uint32_t counter = 0;
-
-    for (unsigned i = 0; i < CALIBRATION_TRIES; i++) {
-        uint64_t before = cpu_rdtsc();
-        uint32_t now = *hpet(HPET_COUNTER);
-        uint64_t took = cpu_rdtsc() - before;
-
-        if (took < least) {
-            least = took;
-            counter = now;
-            *tsc = before + took / 2;
-        }
-    }
-    return counter;
-}
-
 static void measure_tsc(void) {
-    uint32_t ticks = (uint32_t)(CALIBRATION_FS / period_fs);
-    uint64_t from = 0, to = 0, cycles;
-    uint32_t start = read_clocks(&from), passed;
-
-    do {
-        passed = *hpet(HPET_COUNTER) - start;
-    } while (passed < ticks);
-    passed = read_clocks(&to) - start;
-    cycles = to - from;
-    svm_host.tsc_hz = cycles * (FS_PER_SECOND / period_fs) / passed;
+    svm_host.tsc_hz = hpet_measure_tsc_hz(CALIBRATION_MS);
     svm_host.tsc_hz -= svm_host.tsc_hz % TSC_ROUND_HZ;
     if (svm_host.tsc_hz <= UNITS_PER_SECOND) {
         bare_stop("vsm: the TSC does not count");
@@ -113,16 +74,16 @@ void svm_timer_init(void) {
     uint32_t timers =
         (*hpet(HPET_CAPABILITIES) >> HPET_CAP_TIMERS_SHIFT & HPET_CAP_TIMERS_MASK) + 1;
 
-    period_fs = *hpet(HPET_PERIOD);
-    if (period_fs == 0 || period_fs == UINT32_MAX) {
+    period_fs = hpet_period_fs();
+    if (period_fs == 0) {
         bare_stop("vsm: no HPET at 0x%x: QEMU needs -M q35 with its HPET", HPET_GPA);
     }
     if (timers < svm_host.cpu_count) {
         bare_stop("vsm: %u CPUs, but the HPET has %u timers: QEMU needs -global hpet.timers=%u",
                   svm_host.cpu_count, timers, svm_host.cpu_count);
     }
-    *hpet(HPET_CONFIG) = HPET_CONFIG_ENABLE;
     measure_tsc();
+    *hpet(HPET_CONFIG) = HPET_CONFIG_ENABLE;
 }
 
 uint64_t svm_now_100ns(void) {
