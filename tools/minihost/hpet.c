@@ -8,6 +8,7 @@
 #define PERIOD_MAX_FS     100000000u // 2.4.2: 10 MHz at least
 #define FS_PER_SECOND     1000000000000000ull
 #define CALIBRATION_TRIES 50u
+#define MAX_POLLS         10000000u
 
 uint32_t hpet_period_fs(void) {
     uint32_t period_fs = *hpet(HPET_PERIOD);
@@ -36,7 +37,7 @@ static uint32_t read_clocks(uint64_t *tsc) {
 }
 
 uint64_t hpet_measure_tsc_hz(uint32_t ms) {
-    uint32_t period_fs = hpet_period_fs(), config, start, ticks, passed;
+    uint32_t period_fs = hpet_period_fs(), config, start, ticks, passed = 0;
     uint64_t from = 0, to = 0;
 
     if (period_fs == 0) {
@@ -46,10 +47,10 @@ uint64_t hpet_measure_tsc_hz(uint32_t ms) {
     *hpet(HPET_CONFIG) = config | HPET_CONFIG_ENABLE;
     ticks = (uint32_t)(ms * (FS_PER_SECOND / 1000) / period_fs);
     start = read_clocks(&from);
-    do {
+    for (uint32_t i = 0; i < MAX_POLLS && passed < ticks; i++) {
         passed = *hpet(HPET_COUNTER) - start;
-    } while (passed < ticks);
+    }
     passed = read_clocks(&to) - start;
     *hpet(HPET_CONFIG) = config;
-    return (to - from) * (FS_PER_SECOND / period_fs) / passed;
+    return passed < ticks ? 0 : (to - from) * (FS_PER_SECOND / period_fs) / passed;
 }

@@ -20,7 +20,7 @@ static inline volatile uint32_t *hpet(uint32_t offset) {
 /// Femtoseconds a tick of the counter, 0: there is no HPET.
 uint32_t hpet_period_fs(void);
 
-/// The TSC's frequency, measured for this many milliseconds; 0: there is no HPET. A processor that
-/// stands still meanwhile (an emulated one on a busy machine) does no harm. The HPET is left as it
-/// was.
+/// The TSC's frequency, measured for this many milliseconds; 0: there is no HPET, or it does not
+/// count. A processor that stands still meanwhile (an emulated one on a busy machine) does no harm.
+/// The HPET is left as it was.
 uint64_t hpet_measure_tsc_hz(uint32_t ms);
